@@ -10,7 +10,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -202,7 +201,9 @@ def _run_server(command: list[str], environment: dict[str, str], address: str, p
 
 def _wait_until_it_answers(server: subprocess.Popen[bytes], address: str) -> bool:
     """Return whether the server answers; False if it has ended or takes too long."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # without a proxy
+    from urllib.request import ProxyHandler, build_opener
+
+    opener = build_opener(ProxyHandler({}))  # without a proxy
     deadline = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
         try:

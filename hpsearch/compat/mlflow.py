@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+ALL_RUNS = 3  # `ViewType.ALL` of `mlflow.entities`: active and deleted runs
 TABLES_LOGGER = "mlflow.store.db.utils"  # it also logs tracebacks of errors that it raises
 
 # ---- stores ----

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..data import Dataset
 from ..errors import HpsearchError
@@ -14,9 +14,6 @@ from ..history import History
 from ..verdict import describe_ensemble, describe_verdict
 from .resolved_study import ResolvedStudy
 from .study_reader import StudyReader
-
-if TYPE_CHECKING:
-    from ..tracking.uploader import Uploader
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +101,21 @@ class StudyResult(StudyReader):
         return {**head, **figures, **more}
 
 
+class StudyRuns(Protocol):
+    """The ids of a study in MLflow: an `Uploader` or a `StoredStudy`."""
+
+    @property
+    def experiment_id(self) -> str | None:
+        """The study's experiment; None if it is unknown yet."""
+
+    @property
+    def parent_run_id(self) -> str | None:
+        """The study's run; None if it is unknown yet."""
+
+    def run_id(self, trial: int) -> str | None:
+        """Return the run id of a trial's last attempt; None if it has no run."""
+
+
 class StudyStopped(HpsearchError):  # noqa: N818  # not an error
     """A stop was requested; the same command continues the study."""
 
@@ -113,7 +125,7 @@ def build_result(
     history: History,
     dataset: Dataset,
     path: Path,
-    uploader: Uploader | None,
+    runs: StudyRuns | None,
     uri: str,
 ) -> StudyResult:
     """Build the result from the history of a finished study.
@@ -123,7 +135,7 @@ def build_result(
         history: Its history.
         dataset: Its data.
         path: The path of its journal.
-        uploader: The uploader to MLflow; None offline.
+        runs: Its runs in MLflow; None offline.
         uri: The store's URI, redacted.
     """
     best, final, winner = history.winning_trial(), history.final, history.winner
@@ -136,8 +148,8 @@ def build_result(
     return StudyResult(
         study=study.spec.study,
         tracking_uri=uri,
-        experiment_id=uploader.experiment_id if uploader else None,
-        run_id=uploader.parent_run_id if uploader else None,
+        experiment_id=runs.experiment_id if runs else None,
+        run_id=runs.parent_run_id if runs else None,
         counts={
             "complete": history.count("COMPLETE"),
             "pruned": history.count("PRUNED"),
@@ -145,7 +157,7 @@ def build_result(
         },
         best=BestTrial(
             trial=best.number,
-            run_id=uploader.run_id(best.number) if uploader else None,
+            run_id=runs.run_id(best.number) if runs else None,
             params=best.params,
             score=best.score,
             score_std=best.spread,

@@ -13,7 +13,7 @@ from ..search.samplers import make_sampler
 from ..search.stopping_criteria import StoppingCriteria
 from ..search.tried_points import TriedPoints
 from .initial_trials import initial_points
-from .resolved_study import ResolvedStudy
+from .resolved_study import CheckedStudy, ResolvedStudy
 from .warm_start import best_point, read_trials
 
 
@@ -24,17 +24,12 @@ def make_search(
     stop_requested: Callable[[], bool],
 ) -> Search:
     """Build the loop with the declared sampler, pruner and budget."""
-    spec, minutes = study.spec, study.spec.budget.minutes
+    spec = study.spec
     return Search(
         writer=writer,
         sampler=_make_sampler(study, writer.history),
         executor=executor,
-        limits=StoppingCriteria(
-            spec.budget.trials,
-            None if minutes is None else minutes * 60,
-            spec.budget.stagnation,
-            spec.budget.target,
-        ),
+        limits=make_stopping_criteria(study),
         pruner=study.pruner,
         in_rounds=spec.training.deterministic,
         seed=spec.seed,
@@ -43,6 +38,13 @@ def make_search(
         memory=TriedPoints(spec.space),
         stop_requested=stop_requested,
     )
+
+
+def make_stopping_criteria(study: CheckedStudy) -> StoppingCriteria:
+    """Build the criteria of the declared budget."""
+    budget = study.spec.budget
+    seconds = None if budget.minutes is None else budget.minutes * 60
+    return StoppingCriteria(budget.trials, seconds, budget.stagnation, budget.target)
 
 
 def _make_sampler(study: ResolvedStudy, history: History) -> Sampler:

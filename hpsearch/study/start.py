@@ -51,7 +51,8 @@ def start_or_resume(
     if journal.first is not None:
         first = require_comparable(journal.first, journal.path)
         before = writer.history.declaration(len(writer.history.changes))
-        found = _compare_declarations(before, declaration, study, dataset, workers)
+        found = compare_declarations(before, declaration, study, dataset, trainer=workers.trainer)
+        found += _compare_workers(before, study, workers)
         if found and not (accept_changes and all(change.is_acceptable for change in found)):
             raise SpecError(_format_refusal(first.study, found, accept=accept_changes))
         if found:
@@ -114,28 +115,39 @@ def require_comparable(first: Event, path: Path) -> StudyCreated:
     )
 
 
-def _compare_declarations(
+def compare_declarations(
     before: StudyCreated,
     now: Declaration,
     study: ResolvedStudy,
     dataset: Dataset,
-    workers: WorkerPool,
+    *,
+    trainer: str,
 ) -> list[Change]:
     """Compare with the declaration of the start, or of the last accepted change."""
-    found = find_changes(before, now, file=study.file, packages=packages_of(study, workers.trainer))
+    found = find_changes(before, now, file=study.file, packages=packages_of(study, trainer))
     same_study = {
         "the data": (before.fingerprint[:12], dataset.fingerprint[:12]),
         "the task": (before.task or study.task, study.task),
         "the metric": (before.objective.metric, study.objective.metric),
     }
-    if study.spec.training.deterministic:
-        for key, then, here in (
-            ("workers", before.workers, workers.workers),
-            ("threads", before.threads, workers.threads),
-        ):
-            was = here if before.format == 1 and then is None else then
-            same_study[f"the {key} of a deterministic study"] = (str(was), str(here))
     found += [Change(key, then, here) for key, (then, here) in same_study.items() if then != here]
+    return found
+
+
+def _compare_workers(
+    before: StudyCreated, study: ResolvedStudy, workers: WorkerPool
+) -> list[Change]:
+    """Compare the workers of a deterministic study with those of its start."""
+    if not study.spec.training.deterministic:
+        return []
+    found = []
+    for key, then, here in (
+        ("workers", before.workers, workers.workers),
+        ("threads", before.threads, workers.threads),
+    ):
+        was = here if before.format == 1 and then is None else then
+        if str(was) != str(here):
+            found.append(Change(f"the {key} of a deterministic study", str(was), str(here)))
     return found
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from ..tracking.store import artifact_location, check_uri, default_uri, journal_
 from ..tracking.uploader import Uploader
 from ..training.problem import Problem
 from .finalize import finalize_study
+from .finished import is_search_over, read_finished
 from .model_validation import check_model, with_model_space
 from .prepare import WorkerPool, build_problem, load_data, resolve_study
 from .resolved_study import CheckedStudy, ResolvedStudy
@@ -116,14 +118,21 @@ def tune(
     if fresh:
         move_study_aside(path.parent)
     with ExitStack() as stack:
-        workers = stack.enter_context(WorkerPool(checked, logs=path.parent / LOGS))
         writer = stack.enter_context(EventWriter(path, listeners))
         stack.enter_context(study_log(path.parent / LOGS))  # locks the journal
         remove_drafts(path.parent, but=CURSOR)  # left by a killed run
         stop_requested = _with_inbox(stop_requested, path.parent)
         versions = find_read_versions(writer.journal.first)
+        make_workers = partial(WorkerPool, checked, logs=path.parent / LOGS)
+        is_over = is_search_over(checked, writer.history)
+        workers = None if is_over else stack.enter_context(make_workers())
         dataset = load_data(checked, data, versions, folds)
         study = resolve_study(checked, dataset)
+        if workers is None:
+            done = read_finished(study, writer.history, dataset, path, uri, offline=offline)
+            if done is not None:
+                return replace(done, seconds=time.monotonic() - began)
+            workers = stack.enter_context(make_workers())
         problem = _set_up_workers(workers, study, dataset)
         start_or_resume(writer, study, dataset, workers, accept_changes=accept_changes)
         # Before the uploader's thread imports MLflow: concurrent imports can fail.

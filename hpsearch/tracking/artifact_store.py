@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from ..compat.mlflow import artifact_repository
 from ..errors import TrackingError
@@ -92,6 +91,8 @@ def local_artifacts(client: MlflowClient, run_id: str) -> Path | None:
 def local_folder(uri: str) -> Path | None:
     """Return the local folder of an artifact URI; None if it is elsewhere."""
     if urlsplit(uri).scheme == "file":
+        from urllib.request import url2pathname  # imports SSL
+
         return Path(url2pathname(urlsplit(uri).path))
     return Path(uri) if "://" not in uri and Path(uri).is_absolute() else None
 

@@ -11,7 +11,6 @@ import sqlite3
 import time
 from contextlib import closing
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 
 from ..compat.mlflow import migrate, migrations
@@ -30,6 +29,8 @@ def check_schema(uri: str) -> None:
     found, (known, newest) = stored_revision(uri), known_revisions()
     if found is None or newest is None or found == newest:
         return
+    from importlib import metadata
+
     version = metadata.version("mlflow")
     if found not in known:
         raise TrackingError(

@@ -12,7 +12,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlparse
-from urllib.request import url2pathname
 
 from ..errors import TrackingError
 from ..platforms.paths import artifact_uri
@@ -118,5 +117,7 @@ def _replace_prefix(
 
 
 def _local_path(location: str) -> Path:
+    from urllib.request import url2pathname  # imports SSL
+
     url = urlparse(location)
     return Path(url2pathname(url.path) if url.scheme == "file" else location)

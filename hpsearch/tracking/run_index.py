@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from ..compat.mlflow import ALL_RUNS
 from ..history import History
 from . import mlflow_layout
 from .store import all_pages, check_active, get_experiment_id
@@ -205,8 +206,6 @@ class RunIndex:
 
     def _search(self, text: str, limit: int = 1000, where: list[str] | None = None) -> list[Run]:
         """Return runs of the experiment, deleted ones too, the oldest first."""
-        from mlflow.entities import ViewType
-
         order = ["attributes.start_time", "attributes.run_id"]
         experiments = where or [self.experiment_id]
-        return list(self.client.search_runs(experiments, text, ViewType.ALL, limit, order))
+        return list(self.client.search_runs(experiments, text, ALL_RUNS, limit, order))

@@ -12,7 +12,6 @@ import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,6 @@ from .database import (
 from .database_schema import check_schema
 from .refusals import describe_refusal, http_status
 from .relocation import update_locations
-from .server import check_server, unusable_error
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -121,6 +119,8 @@ def check_uri(uri: str) -> None:
         check_schema(uri)
         return
     scheme = re.split(r"[:+]", uri, maxsplit=1)[0] if ":" in uri else "file"
+    from importlib import metadata
+
     added = {point.name for point in metadata.entry_points(group="mlflow.tracking_store")}
     if scheme not in (*SCHEMES, *added):
         known = ", ".join(sorted({*SCHEMES, *added}))
@@ -140,6 +140,8 @@ def open_store(uri: str) -> MlflowClient:
         TrackingError: If the store cannot be opened, in less than 10 seconds for a server that
             does not answer. It names the URI without its password.
     """
+    from .server import check_server, unusable_error  # imports SSL
+
     check_uri(uri)
     is_let_in = check_server(uri)
     _disable_telemetry()

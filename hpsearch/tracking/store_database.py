@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..compat.mlflow import ALL_RUNS
 from .artifact_store import local_artifacts, local_folder
 from .registry_database import EntryMissingError, RegistryDatabase, RowPage, find_registry_file
 
@@ -116,7 +117,7 @@ class StoreDatabase(RegistryDatabase):
         Args:
             experiment_ids: Of the experiments.
             filter_string: A condition on one tag, with = or LIKE.
-            run_view_type: MLflow's `ViewType`: 1 for active runs, 3 for all.
+            run_view_type: 1 for active runs, or `ALL_RUNS`.
             max_results: Not used: the answer is whole.
             order_by: Not used.
             page_token: Not used.
@@ -130,7 +131,9 @@ class StoreDatabase(RegistryDatabase):
             f"(select run_uuid from tags where key = ? and value {operator} ?)"
         )
         found = self._read_runs(where, [*map(int, experiment_ids), key, value])
-        return RowPage(r for r in found if run_view_type == 3 or r.info.lifecycle_stage == "active")
+        return RowPage(
+            r for r in found if run_view_type == ALL_RUNS or r.info.lifecycle_stage == "active"
+        )
 
     def set_tags(self, run_id: str, tags: Mapping[str, str]) -> None:
         """Set tags of a run, all or none."""

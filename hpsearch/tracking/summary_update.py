@@ -8,13 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..events import CURVES, ModelPromoted, StudyNoted
-from ..history import History, load_history
+from ..history import load_history
 from ..journal import read_page, redacted_text
 from . import mlflow_layout
 from .artifact_queue import Artifact, ArtifactQueue
 from .cursor import Cursor, Position, UploadState
-from .registry_database import EntryMissingError
-from .store_database import RunRow, StoreDatabase, open_store_database
+from .store_database import open_store_database
+from .stored_study import find_finished_run
 from .study_note import render_study_note
 
 IN_SUMMARY_ALONE = (ModelPromoted, StudyNoted)
@@ -37,7 +37,7 @@ def update_summary(journal: Path, uri: str) -> bool:
         history = load_history(journal, without=CURVES)
         held = cursor.load(history.key)
         page = read_page(journal, held.position.offset)
-        run = _find_run(store, history, held)
+        run = find_finished_run(store, history, held)
         if run is None or not all(isinstance(event, IN_SUMMARY_ALONE) for event in page.events):
             return False
         position = Position.at_offset(journal, page.end)
@@ -50,15 +50,3 @@ def update_summary(journal: Path, uri: str) -> bool:
     finally:
         cursor.close()
     return True
-
-
-def _find_run(store: StoreDatabase, history: History, held: UploadState) -> RunRow | None:
-    """Return the run of a finished study, if it holds the journal up to the acknowledged line."""
-    try:
-        run = store.get_run(held.run)
-    except EntryMissingError:
-        return None
-    is_active = run.info.lifecycle_stage == "active" and run.info.status == "FINISHED"
-    is_ours = run.data.tags.get(mlflow_layout.KEY_TAG) == history.key
-    is_sent = run.data.tags.get(mlflow_layout.SENT_TAG) == str(held.position)
-    return run if history.final is not None and is_active and is_ours and is_sent else None

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..compat.mlflow import ALL_RUNS
 from ..events import FinalistScored, WinnerChosen, WinnerEvaluated
 from ..history import History
 from ..journal import stream_records
@@ -48,13 +49,11 @@ class StoreComparison:
 
 def find_runs(client: MlflowClient, experiment: str, history: History) -> Iterator[tuple[str, Run]]:
     """Find the runs of a study by key, including deleted ones."""
-    from mlflow.entities import ViewType
-
     for run in all_pages(
         client.search_runs,
         experiment_ids=[experiment],
         filter_string=f"tags.`{mlflow_layout.KEY_TAG}` LIKE '{history.key}%'",
-        run_view_type=ViewType.ALL,
+        run_view_type=ALL_RUNS,
         max_results=PAGE,
     ):
         yield run.data.tags[mlflow_layout.KEY_TAG], run

@@ -40,12 +40,12 @@ from ..file_integrity import describe_files, find_damaged_files
 from ..prepare import with_folds
 from ..user_code import list_code_files
 from .baselines import Baseline, fit_baselines
+from .final_files import NETWORK, PREDICTIONS, find_broken_files, is_of_choice
 from .holdout_evaluation import SinglePrediction, evaluate_holdout
 from .selection import Choice
 
 logger = logging.getLogger("hpsearch.study")
 
-NETWORK, PREDICTIONS = "model.keras", "predictions.npz"
 HOLDOUT_FILE = "judged.json"  # the fields of the event `final`, in its folder
 
 
@@ -73,10 +73,12 @@ class WinnerFit:
 
         `meanwhile` is called while the executor trains and predicts, if it does.
         """
-        is_recorded = self._is_of_choice(self.history.final)
-        broken = self._damaged_files() if is_recorded else ()
-        if is_recorded and not broken:
-            return
+        final = self.history.final
+        broken: tuple[str, ...] = ()
+        if final is not None and self._is_of_choice(final):
+            broken = find_broken_files(final, self.folder / "final", trust_code=self.trust_code)
+            if not broken:
+                return
         if broken == (MODEL_FOLDER,):
             logger.info("%s is created again because of serve.trust_code", self.folder / "final")
         elif broken:
@@ -104,22 +106,7 @@ class WinnerFit:
     # -- results of earlier runs ------------------------------------------------------------
 
     def _is_of_choice(self, event: WinnerFitted | WinnerEvaluated | None) -> bool:
-        """Whether a fit or an evaluation belongs to this choice."""
-        return (
-            event is not None
-            and event.members == self.choice.recorded_members
-            and event.threshold in (None, self.choice.threshold)
-            and event.calibration == self.choice.calibration
-        )
-
-    def _damaged_files(self) -> tuple[str, ...]:
-        final = self.history.final
-        assert final is not None
-        folder = self.folder / "final"
-        broken = find_damaged_files(folder, final.digests or _expected_files(final))
-        if not broken and (folder / MODEL_FOLDER).exists() != self._may_be_packed(folder):
-            return (MODEL_FOLDER,)
-        return broken
+        return is_of_choice(event, self.choice)
 
     def _may_be_packed(self, folder: Path) -> bool:
         """Whether the network in a folder may be served: it holds no code, or what is trusted."""
@@ -368,11 +355,3 @@ class WinnerFit:
             lineage=lineage,
             user_code=None if own is None else list_code_files(model, code_root),
         )
-
-
-def _expected_files(final: WinnerEvaluated) -> dict[str, None]:
-    """Return the files of an older version's `final`, which has no digests."""
-    names = [NETWORK, "schema.json", f"{MODEL_FOLDER}/MLmodel"]
-    names.append(f"{MODEL_FOLDER}/artifacts/model.keras")
-    names += [PREDICTIONS] if final.test_rows else []
-    return dict.fromkeys(names)
