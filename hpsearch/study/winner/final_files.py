@@ -33,10 +33,10 @@ def find_broken_files(final: WinnerEvaluated, folder: Path, *, trust_code: bool)
             counts as broken if it is there and may not be, or the other way round.
     """
     broken = find_damaged_files(folder, final.digests or _expected_files(final))
+    if broken:
+        return broken
     may_be_packed = trust_code or find_own_code(folder / NETWORK) is None
-    if not broken and (folder / MODEL_FOLDER).exists() != may_be_packed:
-        return (MODEL_FOLDER,)
-    return broken
+    return () if (folder / MODEL_FOLDER).exists() == may_be_packed else (MODEL_FOLDER,)
 
 
 def _expected_files(final: WinnerEvaluated) -> dict[str, None]:
