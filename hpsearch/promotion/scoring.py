@@ -6,6 +6,7 @@ and cleaned by the model's own schema; the predictions are those of the MLflow m
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import inspect
 import os
@@ -93,7 +94,10 @@ def predict_file(
         rows = RowFile(source, Schema.from_json(served.schema.to_json()), separator, tuple(keep))
         if strict:
             _refuse_unknown_cells(rows)
-        return _predict_rows(served, rows, output, _options(interval))
+        # Models of earlier versions have no `answer_columns`.
+        is_plain = served.schema.window is None and not keep and hasattr(served, "answer_columns")
+        predict = _predict_plain_rows if is_plain else _predict_rows
+        return predict(served, rows, output, _options(interval))
 
 
 def _options(interval: float | None) -> dict[str, float]:
@@ -139,6 +143,30 @@ def _predict_rows(
         n_rows += block.num_rows
         earlier = None if window is None else _context_rows(reached, window)
     return counts
+
+
+def _predict_plain_rows(
+    served: Any, rows: RowFile, output: IO[str], options: Mapping[str, float]
+) -> CellCounts:
+    """Do the same without pandas, which takes half a second to import."""
+    counts, n_rows = CellCounts(), 0
+    for block in rows.read_blocks():
+        try:
+            columns = served.answer_columns(block, counts, **options)
+        except (ValueError, DataError) as error:
+            raise DataError(f"{rows.source}, after row {n_rows}: {error}") from None
+        _write_columns(columns, output, header=n_rows == 0)
+        n_rows += block.num_rows
+    return counts
+
+
+def _write_columns(columns: Mapping[str, Any], output: IO[str], *, header: bool) -> None:
+    """Write columns as CSV, in the format of pandas."""
+    writer = csv.writer(output, lineterminator="\n")
+    if header:
+        writer.writerow(columns)
+    cells = [np.asarray(column).tolist() for column in columns.values()]
+    writer.writerows([None if c != c else c for c in row] for row in zip(*cells, strict=True))
 
 
 def _add_kept_columns(answer: Any, block: Any, keep: Sequence[str]) -> Any:

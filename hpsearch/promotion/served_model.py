@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 WITHOUT_MLFLOW = "WITHOUT_MLFLOW" in globals()  # set by `hpsearch predict`, for a faster start
 if TYPE_CHECKING or not WITHOUT_MLFLOW:
+    import pandas as pd
     from mlflow.models import set_model
     from mlflow.pyfunc import PythonModel, PythonModelContext
 else:
@@ -104,34 +104,44 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             ValueError: If a column is missing, a cell is not a number, or the model does not have
                 the level `interval`; the message names the column, the cell or the levels.
         """
+        import pandas as pd
+
+        if self.schema.window is None:
+            return pd.DataFrame(self.answer_columns(table, counts, interval))
         bound = self._find_bound(interval)
         columns = self.schema.clean(table, counts)
-        if self.schema.window is None:
-            scores = self._predict_scores(len(columns), lambda rows: columns[rows])
-            return self._name_scores(scores, bound)
         order, last = self.schema.windows(table)
         columns, known = columns[order], np.flatnonzero(last >= 0)
         offsets = np.arange(1 - self.schema.window.rows, 1)
         scores = self._predict_scores(
             len(known), lambda rows: columns[last[known[rows]][:, None] + offsets]
         )
-        answers = self._name_scores(scores, bound).set_axis(known)
+        answers = pd.DataFrame(self._name_scores(scores, bound)).set_axis(known)
         whole = answers.select_dtypes("integer").columns  # missing values would make them floats
         return answers.astype(dict.fromkeys(whole, object)).reindex(range(len(columns)))
+
+    def answer_columns(
+        self, table: Any, counts: Any = None, interval: float | None = None
+    ) -> dict[str, Any]:
+        """Return the columns of `answer` without importing pandas; not of a model of windows."""
+        bound = self._find_bound(interval)
+        columns = self.schema.clean(table, counts)
+        scores = self._predict_scores(len(columns), lambda rows: columns[rows])
+        return self._name_scores(scores, bound)
 
     def _find_bound(self, interval: float | None) -> Any:
         if interval is None:
             return None
         return self.code["prediction_intervals"].bound_of_level(self.schema.target.bounds, interval)
 
-    def _name_scores(self, scores: np.ndarray, bound: Any = None) -> pd.DataFrame:
+    def _name_scores(self, scores: np.ndarray, bound: Any = None) -> dict[str, Any]:
         """Build the answers from scores, (n_rows, n_outputs), with intervals or sets if bounded."""
         target = self.schema.target
         if target.kind == "multilabel":
             return self._label_columns(scores)
         if target.parts:
-            named = zip(target.names, scores.T, strict=True)
-            return pd.DataFrame({f"prediction_{name}": column for name, column in named})
+            pairs = zip(target.names, scores.T, strict=True)
+            return {f"prediction_{name}": column for name, column in pairs}
         if target.kind == "regression":
             numbers = scores[:, 0].astype(np.float64)
             answers = {"prediction": numbers}
@@ -140,14 +150,14 @@ class ServedModel(PythonModel):  # type: ignore[misc]
                     numbers, bound, target.transform
                 )
                 answers |= dict(zip(("low", "high"), ends, strict=True))
-            return pd.DataFrame(answers)
+            return answers
         if target.kind == "binary":
             scores = np.concatenate([1 - scores, scores], axis=1)
             indices = (scores[:, 1] > target.threshold).astype(int)
         else:
             indices = scores.argmax(axis=1)
         answers = {f"probability_{c}": scores[:, k] for k, c in enumerate(target.classes)}
-        named = pd.DataFrame({"label": np.array(target.classes)[indices], **answers})
+        named: dict[str, Any] = {"label": np.array(target.classes)[indices], **answers}
         if bound is not None:
             sets = self.code["prediction_intervals"].compute_sets(scores, bound)
             named["set"] = [
@@ -156,14 +166,14 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             ]
         return named
 
-    def _label_columns(self, scores: np.ndarray) -> pd.DataFrame:
+    def _label_columns(self, scores: np.ndarray) -> dict[str, Any]:
         """Build the columns of labels and probabilities from scores, (n_rows, n_labels)."""
         answers: dict[str, np.ndarray] = {}
         for part, score in zip(self.schema.target.parts, scores.T, strict=True):
             indices = (score > part.threshold).astype(int)
             answers[f"label_{part.name}"] = np.array(part.classes)[indices]
             answers[f"probability_{part.name}"] = score
-        return pd.DataFrame(answers)
+        return answers
 
     def _predict_scores(self, n_rows: int, take: Callable[[slice], np.ndarray]) -> np.ndarray:
         """Run the Keras model on the rows that `take` returns: (n_rows, n_outputs) float64.
@@ -286,6 +296,7 @@ def _serve_csv(schema: Any, code: Mapping[str, Any]) -> None:
 
 def _read_csv(content: bytes, schema: Any, code: Mapping[str, Any]) -> pd.DataFrame:
     """Parse the body of a request as texts."""
+    import pandas as pd
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import BAD_REQUEST
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..data import Dataset
 from ..errors import redact_text
 from ..history import History, restore_curves
+from ..journal.inbox import Inbox
 from ..search.stopping_criteria import find_stop_reason
 from ..tracking.stored_study import find_stored_study
 from .declaration import build_declaration
@@ -16,16 +17,17 @@ from .result import StudyResult, build_result
 from .search_setup import make_stopping_criteria
 from .start import compare_declarations
 from .winner.final_files import find_broken_files, is_of_choice
-from .winner.finalists import finalist_trials
 from .winner.selection import recorded_choice, trials_needing_curves
 
 
-def is_search_over(study: CheckedStudy, history: History) -> bool:
-    """Whether an earlier run has evaluated the winner, and the budget allows no further trial.
+def is_search_over(study: CheckedStudy, history: History, journal: Path) -> bool:
+    """Whether an earlier run has evaluated the winner, and no further trial is due.
 
     If so, a study probably needs nothing more, and its workers are not started yet.
     """
     if history.final is None or history.end is None or history.asked_since_final:
+        return False
+    if history.enqueued or Inbox(journal.parent).receive():
         return False
     limits = make_stopping_criteria(study)
     return (
@@ -74,7 +76,7 @@ def _is_complete(study: ResolvedStudy, history: History, dataset: Dataset, journ
     now = build_declaration(study)
     if compare_declarations(before, now, study, dataset, trainer=history.study.trainer):
         return False
-    finalists = finalist_trials(history, spec.selection.finalists)
+    finalists = history.finalist_trials(spec.selection.finalists)
     if any(trial.number not in history.finalists for trial in finalists):
         return False
     restore_curves(history, journal, trials_needing_curves(history, spec.selection))

@@ -124,7 +124,7 @@ def tune(
         stop_requested = _with_inbox(stop_requested, path.parent)
         versions = find_read_versions(writer.journal.first)
         make_workers = partial(WorkerPool, checked, logs=path.parent / LOGS)
-        is_over = is_search_over(checked, writer.history)
+        is_over = is_search_over(checked, writer.history, path)
         workers = None if is_over else stack.enter_context(make_workers())
         dataset = load_data(checked, data, versions, folds)
         study = resolve_study(checked, dataset)

@@ -130,3 +130,5 @@ def test_predict_and_doctor_import_no_mlflow(store, table: Path, tmp_path: Path)
     assert {"keras", "jax"} <= loaded
     assert set() == loaded & {"mlflow", "sqlalchemy", "tensorflow", "sklearn", "optuna"}
     assert "mlflow" not in imported(tmp_path, "doctor", *uri)
+    loaded = imported(tmp_path, "promote", "light", "--as", "lighter", *uri)
+    assert set() == loaded & {"mlflow", "sqlalchemy", "keras", "jax", "pandas"}
