@@ -12,12 +12,13 @@ from ..search.stopping_criteria import find_stop_reason
 from ..tracking.stored_study import find_stored_study
 from .declaration import build_declaration
 from .gallery import needs_drawing
+from .prepare import build_problem
 from .resolved_study import CheckedStudy, ResolvedStudy
 from .result import StudyResult, build_result
 from .search_setup import make_stopping_criteria
 from .start import compare_declarations
 from .winner.final_files import find_broken_files, is_of_choice
-from .winner.selection import recorded_choice, trials_needing_curves
+from .winner.selection import recorded_choice, resolve_selection, trials_needing_curves
 
 
 def is_search_over(study: CheckedStudy, history: History, journal: Path) -> bool:
@@ -76,11 +77,12 @@ def _is_complete(study: ResolvedStudy, history: History, dataset: Dataset, journ
     now = build_declaration(study)
     if compare_declarations(before, now, study, dataset, trainer=history.study.trainer):
         return False
-    finalists = history.finalist_trials(spec.selection.finalists)
+    selection = resolve_selection(spec.selection, build_problem(study, dataset), history)
+    finalists = history.finalist_trials(selection.finalists)
     if any(trial.number not in history.finalists for trial in finalists):
         return False
-    restore_curves(history, journal, trials_needing_curves(history, spec.selection))
-    choice = recorded_choice(history, spec.selection, spec.seed)
+    restore_curves(history, journal, trials_needing_curves(history, selection))
+    choice = recorded_choice(history, selection)
     assert history.final is not None
     return (
         choice is not None
