@@ -22,7 +22,7 @@ from hpsearch.testing import FamilyContract
 IMAGE, SEQUENCE = (8, 8, 2), (6, 2)
 EVERYTHING: dict[str, dict[str, Any]] = {
     "cnn": {
-        "blocks": 3,
+        "blocks": 2,
         "convolutions": 2,
         "filters": 4,
         "pooling": "average",
@@ -36,7 +36,7 @@ EVERYTHING: dict[str, dict[str, Any]] = {
         "random_rotation": 0.1,
         "random_zoom": 0.1,
     },
-    "conv1d": {"blocks": 5, "normalization": "layer", "units": 0, "l1": 1e-4},
+    "conv1d": {"blocks": 3, "normalization": "layer", "units": 0, "l1": 1e-4},
     "recurrent": {"cell": "gru", "layers": 2, "bidirectional": True, "dropout": 0.1, "l2": 1e-4},
     "mlp": {"units": 8},
 }
