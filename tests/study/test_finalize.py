@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import synthetic
 from inline_worker_pool import training_inline
+from long_cases import long_unless
 
 import hpsearch
 from hpsearch.history import load_history
@@ -132,7 +133,7 @@ def test_plots_that_fail_are_a_warning_and_sync_draws_them(copied, caplog, monke
 PLOTS = ("00_history.png", "10_roc.png", "interactive.html", "winner.html")
 
 
-@pytest.mark.parametrize("wrong", ["plots", "each plot"])
+@pytest.mark.parametrize("wrong", [pytest.param("plots", marks=pytest.mark.long), "each plot"])
 def test_a_study_ends_whatever_stands_where_its_files_belong(tmp_path, wrong, caplog):
     folder = folder_of(tmp_path)
     folder.mkdir(parents=True)
@@ -201,7 +202,9 @@ LOST = {
 }
 
 
-@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize(
+    "lost", long_unless(("network", "served model", "everything").__contains__, LOST)
+)
 def test_what_a_disk_lost_of_the_final_fit_is_made_again_and_readings_are_counted(
     copied, lost, caplog, monkeypatch
 ):
@@ -241,7 +244,7 @@ def test_a_crash_between_reading_and_record_is_counted_and_does_not_read_again(c
     assert expected == events(copied)
 
 
-@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00garbage", None])
+@pytest.mark.parametrize("damage", long_unless(bool, [b"", b"\x93NUMPY\x01\x00garbage", None]))
 def test_a_threshold_is_tuned_on_predictions_that_are_made_again(copied, ended, damage, caplog):
     cut_before("winner", copied)
     for path in (folder_of(copied) / "predictions").iterdir():

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from long_cases import long_unless
 from training.trainer_contract import run, separable, three_classes
 
 from hpsearch.models.family_registry import load_family
@@ -98,7 +99,9 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(
+    "kind", long_unless(("objects", "a function", "sparse logits").__contains__, MODELS)
+)
 def test_a_compiled_model_makes_the_curves_of_fit(kind: str, tmp_path: Path) -> None:
     make, body = MODELS[kind]
     problem = compiled(make(), tmp_path, body)
