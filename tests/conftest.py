@@ -90,7 +90,7 @@ SLOW_FILES = (
     "faults/test_secrets.py",
     "faults/test_interrupts.py",
     "study/test_declaration.py",
-    "study/test_ending.py",
+    "study/test_finalize.py",
     "training/test_batch_resumed.py",
     "promotion/test_same_answers.py",
     "promotion/test_scoring.py",
