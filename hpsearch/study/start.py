@@ -47,22 +47,32 @@ def start_or_resume(
         SpecError: If the journal belongs to another study, or the declaration has changed.
     """
     declaration = build_declaration(study)
-    journal = writer.journal
-    if journal.first is not None:
-        first = require_comparable(journal.first, journal.path)
-        before = writer.history.declaration(len(writer.history.changes))
-        found = compare_declarations(before, declaration, study, dataset, trainer=workers.trainer)
-        found += _compare_workers(before, study, workers)
-        if found and not (accept_changes and all(change.is_acceptable for change in found)):
-            raise SpecError(_format_refusal(first.study, found, accept=accept_changes))
-        if found:
-            changes = [[change.key, change.then, change.now] for change in found]
-            writer.write(DeclarationChanged(changes=changes, **declaration.to_record()))
-        may_change = study.spec.model_dump(mode="json", include={"budget", "selection"})
-        settings = {"workers": workers.workers, "threads": workers.threads, **may_change}
-        writer.write(StudyResumed(**settings))
+    if writer.journal.first is None:
+        _start(writer, study, dataset, workers, declaration)
         return
-    file, spec = study.file, study.spec
+    first = require_comparable(writer.journal.first, writer.journal.path)
+    before = writer.history.declaration(len(writer.history.changes))
+    found = compare_declarations(before, declaration, study, dataset, trainer=workers.trainer)
+    found += _compare_workers(before, study, workers)
+    if found and not (accept_changes and all(change.is_acceptable for change in found)):
+        raise SpecError(_format_refusal(first.study, found, accept=accept_changes))
+    if found:
+        changes = [[change.key, change.then, change.now] for change in found]
+        writer.write(DeclarationChanged(changes=changes, **declaration.to_record()))
+    may_change = study.spec.model_dump(mode="json", include={"budget", "selection"})
+    settings = {"workers": workers.workers, "threads": workers.threads, **may_change}
+    writer.write(StudyResumed(**settings))
+
+
+def _start(
+    writer: EventWriter,
+    study: ResolvedStudy,
+    dataset: Dataset,
+    workers: WorkerPool,
+    declaration: Declaration,
+) -> None:
+    """Write the first event of a new study."""
+    file, spec, journal = study.file, study.spec, writer.journal
     writer.write(
         StudyCreated(
             study=spec.study,

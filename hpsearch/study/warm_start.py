@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from ..errors import JournalError
 from ..events import StudyCreated, WarmStart, WarmStartTrial
-from ..history import load_condensed_history
+from ..history import History, load_condensed_history
 from ..spec.function_reference import is_reference, resolve_reference
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
@@ -39,35 +39,9 @@ def collect_trials(study: ResolvedStudy, journal: Path, *, fingerprint: str) -> 
         other = load_condensed_history(journal.parents[1] / name / "journal.jsonl")
     except JournalError as error:
         raise file.make_error("warm_start", str(error)) from None
-    for what, theirs, ours in (
-        (
-            "objective",
-            list(other.objectives),
-            [(o.metric, o.direction) for o in study.objectives],
-        ),
-        ("data", other.study.fingerprint[:12], fingerprint[:12]),
-    ):
-        if theirs != ours:
-            raise file.make_error(
-                "warm_start",
-                f"the {what} of study {name} differ: {_format_objectives(theirs)} there, "
-                f"{_format_objectives(ours)} here. "
-                "Scores of another kind mislead: leave it out, and enqueue its best points",
-            )
+    _require_comparable_scores(study, other, fingerprint)
     finished = [t for t in other.trials if t.is_finished]
-    ours_now = _metric_digests(file)
-    differing = {
-        path
-        for t in finished
-        for path, digest in (other.declaration(t.revision).files or {}).items()
-        if ours_now.get(path, digest) != digest
-    }
-    if differing:
-        raise file.make_error(
-            "warm_start",
-            f"the metric of study {name} was computed by other code: {', '.join(sorted(differing))}"
-            " was edited since. Scores of another kind mislead: leave it out",
-        )
+    _require_same_metric_code(file, other, finished)
     fitting = [t for t in finished if _point_of(file.spec, t.params) is not None]
     if not fitting:
         message = f"none of the {len(finished)} finished trials of study {name} lies in this space"
@@ -78,6 +52,40 @@ def collect_trials(study: ResolvedStudy, journal: Path, *, fingerprint: str) -> 
         trials=[_copy_trial(file.spec, t) for t in fitting],
         left_out=len(finished) - len(fitting),
     )
+
+
+def _require_comparable_scores(study: ResolvedStudy, other: History, fingerprint: str) -> None:
+    """Refuse a study with another objective or other data."""
+    objectives = [(o.metric, o.direction) for o in study.objectives]
+    for what, there, here in (
+        ("objective", list(other.objectives), objectives),
+        ("data", other.study.fingerprint[:12], fingerprint[:12]),
+    ):
+        if there != here:
+            raise study.file.make_error(
+                "warm_start",
+                f"the {what} of study {study.spec.warm_start} differ: "
+                f"{_format_objectives(there)} there, {_format_objectives(here)} here. "
+                "The scores are not comparable: leave it out, and enqueue its best points",
+            )
+
+
+def _require_same_metric_code(file: StudyFile, other: History, finished: Sequence[Trial]) -> None:
+    """Refuse trials whose custom metric was computed by another version of its files."""
+    digests = _metric_digests(file)
+    edited = {
+        path
+        for t in finished
+        for path, digest in (other.declaration(t.revision).files or {}).items()
+        if digests.get(path, digest) != digest
+    }
+    if edited:
+        raise file.make_error(
+            "warm_start",
+            f"the metric of study {file.spec.warm_start} was computed by other code: "
+            f"{', '.join(sorted(edited))} was edited since. The scores are not comparable: "
+            "leave it out",
+        )
 
 
 def read_trials(first: StudyCreated) -> list[Trial]:
