@@ -239,6 +239,12 @@ print("left", flush=True)
 """
 
 
+def is_agent(daemon: psutil.Process) -> bool:
+    """Whether it is an agent of a node; older versions of Ray name it `python`."""
+    scripts = ("dashboard/agent.py", "runtime_env/agent/main.py")
+    return daemon.name().endswith("Agent") or any(a.endswith(scripts) for a in daemon.cmdline())
+
+
 @pytest.mark.parametrize("ending", ["leaves", "is killed"])
 def test_a_local_cluster_ends_with_its_coordinator_and_writes_no_token_down(ending, tmp_path):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
@@ -256,7 +262,7 @@ def test_a_local_cluster_ends_with_its_coordinator_and_writes_no_token_down(endi
     ):
         daemons = [psutil.Process(int(pid)) for pid in child.stdout.readline().split()]
         # Without its raylet, an agent of Ray's asks for two minutes more before it gives up.
-        daemons = [daemon for daemon in daemons if not daemon.name().endswith("Agent")]
+        daemons = [daemon for daemon in daemons if not is_agent(daemon)]
         assert len(daemons) > 1, said.read_text()
         if ending == "leaves":
             child.communicate("\n", timeout=60)
