@@ -1,6 +1,7 @@
 """Names follow the vocabulary: verb and object, standard words, one meaning each."""
 
 import ast
+import functools
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,12 +36,17 @@ AVOIDED = {
 
 
 TEXTS = {path: path.read_text(encoding="utf-8") for path in SOURCES}
-TREES = {path: ast.parse(text) for path, text in TEXTS.items()}
+
+
+@functools.cache
+def trees() -> dict[Path, ast.Module]:
+    """The parsed modules; only the worker that runs these tests parses them."""
+    return {path: ast.parse(text) for path, text in TEXTS.items()}
 
 
 def definitions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
     """Each class, method and function of a module, and where it stands."""
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         todo: list[ast.stmt] = list(tree.body)
         for node in todo:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -84,7 +90,7 @@ def test_no_two_classes_have_one_name() -> None:
     """Those within a function too: a traceback and a search show only the name."""
     found = Counter(
         node.name
-        for tree in TREES.values()
+        for tree in trees().values()
         for node in ast.walk(tree)
         if isinstance(node, ast.ClassDef)
     )
@@ -138,7 +144,7 @@ def test_phrases_that_puzzle_a_reader_are_not_used() -> None:
 def docstrings() -> Iterator[tuple[str, str]]:
     """Each docstring of a module, class or function, and where it stands."""
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         for node in ast.walk(tree):
             if isinstance(node, documented) and (text := ast.get_docstring(node)):
                 yield f"{path.relative_to(PACKAGE).as_posix()}:{node.body[0].lineno}", text
