@@ -219,8 +219,7 @@ def test_a_large_network_is_fitted_at_last_by_a_program_for_all_cores(
 
 
 @pytest.mark.long
-def test_lanes_of_finalists_are_not_stopped_by_the_rules_of_the_search() -> None:
-    """Their programs are shared where the rules are the same."""
+def test_lanes_of_finalists_use_the_programs_of_the_search_but_not_its_patience() -> None:
     problem = replace(separable(), early_stopping=EarlyStopping(1))
     trial = spec(epochs=4, units=6, learning_rate=1e-9)  # no epoch is better than the first
     search = VectorizedTrainer(problem, placement="batch")
@@ -231,6 +230,11 @@ def test_lanes_of_finalists_are_not_stopped_by_the_rules_of_the_search() -> None
     )
     assert compiled == search.compilations
     assert 4 == len(run(VectorizedTrainer(refolded(problem), earlier=search), [trial])[0])
+    better = spec(epochs=4, units=6, learning_rate=0.01)  # but never by so much
+    hasty = replace(problem, early_stopping=EarlyStopping(1, min_delta=2.0))
+    assert 2 == len(run(VectorizedTrainer(hasty, earlier=search), [better])[0])
+    assert 4 == len(run(VectorizedTrainer(refolded(problem), earlier=search), [better])[0])
+    assert compiled == search.compilations
 
 
 def test_lanes_in_a_batch_share_nothing() -> None:

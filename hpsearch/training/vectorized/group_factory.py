@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..metrics import Metric
-from ..problem import Problem
+from ..problem import EarlyStopping, Problem
 from .device_data import DeviceData
 from .program import measure_function
 from .program_cache import ProgramCache
@@ -21,6 +21,7 @@ from .tile_group import GroupSize, TileEntry, TileGroup
 TILE_TRIALS = 256  # trials of a tile, at most
 HALVED_TRIALS = 16  # larger tiles are halved if trials end at different times
 APART_TRIALS = 64  # trials of a tile then, at most: the last ones of a population fill few tiles
+NEVER = 2**31 - 1  # patience of trials that are not stopped early
 MAX_BRANCHES = 6  # batch sizes with a branch of their own; if there are more, powers of two
 
 
@@ -37,7 +38,8 @@ class GroupFactory:
         self.names = ["train/loss", "val/loss", *names]  # of the figures, in order
         self.direction = problem.objective_metric.direction
         self.raised: Exception | None = None  # by a custom metric
-        self._sizes: dict[str, GroupSize] = {}  # of earlier groups, by key
+        self._early_stopping = problem.early_stopping or EarlyStopping(NEVER)
+        self._sizes = programs.group_sizes  # of earlier groups, by key
         self._limited: set[str] = set()  # keys of groups that were limited by memory
         self._batch_data: dict[tuple[str, int], BatchData] = {}
 
@@ -68,7 +70,7 @@ class GroupFactory:
         n_folds = len(self.problem.folds) if judged else 1
         data = self._batch_data_of(first, n_folds)
         scores = self.names.index(f"val/{self.problem.objective}")
-        rules = StoppingRules(self.problem.early_stopping, self.direction, scores, judged)
+        rules = StoppingRules(self._early_stopping.scope, self.direction, scores, judged)
         # A custom metric is called by the program, with this problem's folds.
         own = f"{id(self)}" if self._on_host else ""
         group = TileGroup(
@@ -124,7 +126,10 @@ class GroupFactory:
             for row, split in zip(train, self.problem.folds, strict=False):
                 row[: len(split.train)] = split.train
             seeds = np.array(self._data.orders.seeds[:n_folds], np.uint32)
-            rest = jax.device_put((stacked, train, seeds))
+            early = self._early_stopping
+            compared = n_folds if early.scope == "mean" else 1  # the sum over the folds, or each
+            limits = np.int32(early.patience), np.float32(early.min_delta * compared)
+            rest = jax.device_put((stacked, train, seeds, *limits))
             self._batch_data[scaling, n_folds] = BatchData(self._data.rows, *rest)
         return self._batch_data[scaling, n_folds]
 

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 
@@ -15,6 +15,9 @@ from ..metrics import Metric
 from ..problem import Precision
 from . import session
 from .program import Recipe, evaluate_function, measure_function, train_function
+
+if TYPE_CHECKING:
+    from .tile_group import GroupSize
 
 Compiled = Callable[..., Any]
 
@@ -41,6 +44,7 @@ class ProgramCache:
         self._lock = threading.Lock()
         self._futures: OrderedDict[str, Future[Compiled]] = OrderedDict()
         self.compilations = 0
+        self.group_sizes: dict[str, GroupSize] = {}  # for which programs exist, by group
 
     def on_all_cores(self) -> ProgramCache:
         """Return a cache of programs that may use several cores each."""

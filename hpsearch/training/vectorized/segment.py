@@ -9,14 +9,13 @@ are not finite are decided here; the host reads them when the call ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ...trial import Direction
 from ..counter_random import hash_bits, random_bits
-from ..problem import EarlyStopping
 from .device_data import DeviceFold, DeviceRows
 from .layers import make_lane_masks
 from .program import (
@@ -58,6 +57,8 @@ class BatchData(NamedTuple):
     folds: DeviceFold  # with an axis of folds
     train: Any  # (n_folds, capacity) int32, row indices padded with 0
     seeds: Any  # (n_folds,) uint32 seeds of the row orders
+    patience: Any  # int32: epochs without improvement after which a trial ends
+    min_delta: Any  # float32: an improvement of what `StoppingRules.scope` compares
 
 
 class TileControl(NamedTuple):
@@ -97,7 +98,7 @@ class SegmentOrders(NamedTuple):
 class StoppingRules(NamedTuple):
     """The study's rules for ending trials."""
 
-    early_stopping: EarlyStopping | None
+    scope: Literal["mean", "fold"]  # of early stopping; its numbers are in `BatchData`
     direction: Direction
     objective: int  # index among the figures
     judged: bool = True  # whether validation rows are evaluated
@@ -186,7 +187,7 @@ def epoch_function(
         figures = jnp.concatenate([loss[None], figures, jnp.zeros((1, n_folds, n_trials))])
         frozen = tile.control.stopped & (tile.epoch > 0)
         figures = jnp.where(frozen, tile.control.figures, figures)
-        control = update_control(tile, figures, predictions, rules)
+        control = update_control(tile, figures, predictions, rules, data)
         figures = figures.at[-1].set(control.ended.astype(jnp.float32))
         return Tiles(state, tile.numbers, control, tile.epoch + 1), figures
 
@@ -336,7 +337,7 @@ def evaluation_function(
 
 
 def update_control(
-    tile: Tiles, figures: Any, predictions: Any, rules: StoppingRules
+    tile: Tiles, figures: Any, predictions: Any, rules: StoppingRules, data: BatchData
 ) -> TileControl:
     """Update a tile's progress after an epoch, as `training.trial_result` does for curves."""
     before = tile.control
@@ -350,22 +351,20 @@ def update_control(
     rising = scores if rules.direction == "maximize" else -scores
     total = exact_sum(rising)
     better = is_larger(total, before.best)
-    early = rules.early_stopping
     ended, waited, stopped = before.ended | finished | ~finite, before.waited, before.stopped
     fold_best, fold_waited = before.fold_best, before.fold_waited
     best = jnp.where(better, total, before.best)
-    if early is not None and early.scope == "mean":
-        margin = early.min_delta * rising.shape[0]
-        enough = is_larger(total, add_two_part(before.fold_best[:2], margin)) if margin else better
+    if rules.scope == "mean":
+        enough = is_larger(total, add_two_part(before.fold_best[:2], data.min_delta))
         marks = jnp.where(enough, total, before.fold_best[:2])
         fold_best = before.fold_best.at[:2].set(marks)
         waited = jnp.where(enough, 0, waited + 1)
-        ended |= waited >= early.patience
-    elif early is not None:
-        beats = rising > fold_best[2:] + early.min_delta
+        ended |= waited >= data.patience
+    else:
+        beats = rising > fold_best[2:] + data.min_delta
         fold_best = fold_best.at[2:].set(jnp.where(beats, rising, fold_best[2:]))
         fold_waited = jnp.where(beats, 0, fold_waited + 1)
-        stopped = fold_waited >= early.patience
+        stopped = fold_waited >= data.patience
         ended |= jnp.all(stopped, axis=0)
     keeps = better & ~before.ended
     best = jnp.where(before.ended, before.best, best)
