@@ -91,7 +91,7 @@ class EnsembleComparison:
     """An ensemble beside the best single trial, both out of fold and calibrated."""
 
     score: float  # mean over the folds, each row by weights chosen without its fold
-    single_score: float  # of the single trial on the same folds
+    single_score: float  # of the best single trial on the same folds, likewise
     advantage: float  # mean over the folds; positive: the ensemble is better
     error: float  # standard error of `advantage`
     trials: int = 0  # candidates

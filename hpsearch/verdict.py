@@ -71,12 +71,13 @@ def describe_ensemble(winner: WinnerChosen | None, metric: str) -> str:
     if winner is None or winner.comparison is None:
         return ""
     found = winner.comparison
+    standing = "better" if found.advantage > 0 else "worse"
     scores = (
-        f"{metric} {found.score:.4f} out of fold, {found.single_score:.4f} of trial {winner.trial} "
-        f"alone; the difference is {abs(found.advantage):.2g} ± {found.error:.2g}"
+        f"{metric} {found.score:.4f} out of fold, {found.single_score:.4f} of single trials, each "
+        f"chosen by other folds; {standing} by {abs(found.advantage):.2g} ± {found.error:.2g}"
     )
     if not winner.is_ensemble:
-        return f"No ensemble: it is not better by more than its noise ({scores})."
+        return f"No ensemble: it is not better than a trial by more than its noise ({scores})."
     return f"An ensemble of {describe_members(winner.members)}: {scores}."
 
 

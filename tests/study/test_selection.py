@@ -127,7 +127,8 @@ def eight_zeros() -> Problem:
 def choose(tables, *, costs=None, limit=1.0):
     """The weights of an ensemble of `tables` that begins with the first of them."""
     costs = costs or dict.fromkeys(tables, 0.0)
-    found = select_ensemble(tables, eight_zeros(), next(iter(tables)), costs=costs, limit=limit)
+    rmse, first = METRICS["rmse"], next(iter(tables))
+    found = select_ensemble(tables, eight_zeros(), rmse, first, costs=costs, limit=limit)
     return found and dict(found.weights)
 
 
@@ -153,7 +154,7 @@ def test_rows_are_predicted_by_weights_that_were_chosen_without_them():
     fold = problem.folds[0].validation
     tables = {1: np.full((8, 1), 1.0), 2: np.full((8, 1), 1.2)}
     tables[2][fold] = -1.0
-    found = select_ensemble(tables, problem, 1, costs={1: 0.0, 2: 0.0}, limit=1.0)
+    found = select_ensemble(tables, problem, METRICS["rmse"], 1, costs={1: 0.0, 2: 0.0}, limit=1.0)
     assert found is not None
     assert 0 < found.weights[2]
     assert np.array_equal(tables[1][fold], found.prediction[fold])
@@ -171,7 +172,7 @@ def test_repeated_folds_are_left_out_once_and_rows_outside_all_folds_stay_unknow
     again = replace(problem, folds=(*problem.folds[1:], *problem.folds[1:]))
     assert [list(r) for r in rows[1:]] == [list(r) for r in find_row_blocks(again)]
     tables = {n: np.full((8, 1), value) for n, value in ((3, 1.0), (5, -1.0))}
-    found = select_ensemble(tables, again, 3, costs={3: 0.0, 5: 0.0}, limit=1.0)
+    found = select_ensemble(tables, again, METRICS["rmse"], 3, costs={3: 0.0, 5: 0.0}, limit=1.0)
     assert found is not None
     assert set(rows[0]) == set(np.flatnonzero(np.isnan(found.prediction[:, 0])))
 
@@ -181,7 +182,9 @@ def test_targets_with_outliers_and_constant_columns_give_finite_weights():
     target = np.array([[1e12, 3.0], *[[0.0, 3.0]] * 7], np.float32)
     tables = {n: np.full((8, 2), value) for n, value in ((3, 1e12), (5, -1e12), (7, 4.0))}
     problem = replace(problem, target=target)
-    found = select_ensemble(tables, problem, 3, costs=dict.fromkeys(tables, 0.0), limit=1.0)
+    found = select_ensemble(
+        tables, problem, METRICS["rmse"], 3, costs=dict.fromkeys(tables, 0.0), limit=1.0
+    )
     assert found is not None
     assert sum(found.weights.values()) == pytest.approx(1)
     assert np.isfinite(found.prediction).all()

@@ -5,10 +5,10 @@ starting from the best single trial, repeatedly add the trial that improves the 
 most, with replacement; a trial's weight is the number of times it was added.
 
 What is improved is the squared error of standardized numbers, or of probabilities (Brier's score).
-It needs only the products of the trials' errors, and overfits small tables less than a rank or a
-count does. The selection is repeated without each block of rows, as in bagging: the weights are the
-mean, and a row's prediction has the weights that were chosen without its block. So its score
-is comparable to that of a trial.
+It needs only the products of the trials' errors. The selection is repeated without each block of
+rows, as in bagging: the weights are the mean, and a row's prediction has the weights that were chosen
+without its block. So is the single trial that it is compared with: the score of the best of many
+trials is optimistic on the rows by which it was chosen.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...data.split import Split
 from ...training.metrics import Metric
 from ...training.problem import Problem
 from ...trial import orient
 
-POOL = 30  # candidates, the best trials
+POOL = 10  # candidates, the best trials; more overfit small tables
 PICKS = 25  # picks with replacement
 LEAST_WEIGHT = 0.5 / PICKS  # of a member in the mean over the blocks
 MAX_CHUNK = 2**22  # errors in memory at a time
@@ -35,11 +34,13 @@ class Ensemble:
 
     weights: Mapping[int, float]  # by trial, the first one first; they add up to 1
     prediction: np.ndarray  # out of fold, (n_rows, n_outputs), by weights of other rows
+    single: np.ndarray  # likewise, of the best single trial by other rows
 
 
 def select_ensemble(
     predictions: Mapping[int, np.ndarray],
     problem: Problem,
+    metric: Metric,
     first: int,
     *,
     costs: Mapping[int, float],
@@ -51,6 +52,7 @@ def select_ensemble(
     Args:
         predictions: Out-of-fold predictions by trial, (n_rows, n_outputs); NaN: never validated.
         problem: The problem, with folds and targets.
+        metric: Chooses the best single trial of other rows.
         first: The best single trial, always a member.
         costs: Cost by trial of another member.
         limit: Maximum sum of the other members' costs.
@@ -65,16 +67,23 @@ def select_ensemble(
     if not np.isfinite(products).all():
         return None
     extra = np.array([0.0, *(costs[n] for n in numbers[1:])])
-    total = np.sum(products, axis=0)
-    each = [pick_members(total - own, extra, limit, max_members) for own in products]
+    scores = np.array(
+        [[_score(problem, metric, table, rows) for rows in blocks] for table in tables]
+    )
+    total, each = np.sum(products, axis=0), []
+    answer, single = np.full((2, *tables[0].shape), np.nan)
+    for index, rows in enumerate(blocks):
+        others = np.delete(scores, index, axis=1).mean(axis=1)
+        start = int(np.argmax(np.nan_to_num(orient(others, metric.direction), nan=-np.inf)))
+        its = pick_members(total - products[index], extra, limit, max_members, start)
+        answer[rows] = sum(its[m] * tables[m][rows].astype(float) for m in np.flatnonzero(its))
+        single[rows] = tables[start][rows]
+        each.append(its)
     weights = _keep_heaviest(np.mean(each, axis=0), extra, limit, max_members)
     if np.count_nonzero(weights) < 2:
         return None
-    answer = np.full(tables[0].shape, np.nan)
-    for rows, its in zip(blocks, each, strict=True):
-        chosen = np.flatnonzero(its)
-        answer[rows] = sum(its[m] * tables[m][rows].astype(np.float64) for m in chosen)
-    return Ensemble({n: float(w) for n, w in zip(numbers, weights, strict=True) if w}, answer)
+    kept = {n: float(w) for n, w in zip(numbers, weights, strict=True) if w}
+    return Ensemble(kept, answer, single)
 
 
 def find_row_blocks(problem: Problem) -> list[np.ndarray]:
@@ -111,19 +120,24 @@ def compute_error_products(
 
 
 def pick_members(
-    products: np.ndarray, costs: np.ndarray, limit: float, max_members: int = PICKS
+    products: np.ndarray,
+    costs: np.ndarray,
+    limit: float,
+    max_members: int = PICKS,
+    start: int = 0,
 ) -> np.ndarray:
-    """Pick members greedily, starting with the first; return their weights, (n,).
+    """Pick members greedily; return their weights, (n,).
 
     Args:
         products: Mean products of errors, (n, n).
-        costs: Of each member, (n,); that of the first is 0.
+        costs: Of each member, (n,); the one to start from has none.
         limit: Maximum sum of the members' costs.
         max_members: Maximum number of members.
+        start: The member to start from.
     """
     counts = np.zeros(len(products), int)
-    counts[0] = 1
-    error, shared, spent = products[0, 0], products[0].copy(), 0.0
+    counts[start] = 1
+    error, shared, spent = products[start, start], products[start].copy(), 0.0
     best, kept = error, counts.copy()
     for size in range(2, PICKS + 1):
         errors = error + 2 * shared + np.diagonal(products)  # of the sum with each added
@@ -141,9 +155,9 @@ def pick_members(
 def _keep_heaviest(
     weights: np.ndarray, costs: np.ndarray, limit: float, max_members: int
 ) -> np.ndarray:
-    """Drop light members, and those beyond a limit; the rest adds up to 1."""
+    """Drop light members, and those beyond a limit; keep the first. The rest adds up to 1."""
     kept = np.zeros_like(weights)
-    kept[0], spent = weights[0], 0.0
+    kept[0], spent = max(weights[0], LEAST_WEIGHT), 0.0
     for index in 1 + np.argsort(-weights[1:], kind="stable"):
         is_full = np.count_nonzero(kept) == max_members
         if weights[index] >= LEAST_WEIGHT and spent + costs[index] <= limit and not is_full:
@@ -173,7 +187,7 @@ def compare_fold_scores(
         (positive: better), and its standard error.
     """
     ours, theirs = (
-        np.array([_score_fold(problem, metric, table, fold, limit) for fold in problem.folds])
+        np.array([_score(problem, metric, table, f.validation, limit) for f in problem.folds])
         for table, limit in zip((prediction, other), thresholds, strict=True)
     )
     gains = orient(ours - theirs, metric.direction)
@@ -181,9 +195,12 @@ def compare_fold_scores(
     return float(ours.mean()), float(theirs.mean()), float(gains.mean()), error
 
 
-def _score_fold(
-    problem: Problem, metric: Metric, prediction: np.ndarray, fold: Split, threshold: float
+def _score(
+    problem: Problem,
+    metric: Metric,
+    prediction: np.ndarray,
+    rows: np.ndarray,
+    threshold: float = 0.5,
 ) -> float:
-    rows = fold.validation
     weights = None if problem.weights is None else problem.weights[rows]
     return metric(problem.target[rows], prediction[rows], weights, threshold=threshold)

@@ -244,6 +244,7 @@ def choose_winner(
             ensemble = select_ensemble(
                 predictions,
                 problem,
+                problem.objective_metric,
                 trial.number,
                 costs=costs,
                 limit=limit,
@@ -255,7 +256,20 @@ def choose_winner(
     chosen, comparison = single, None
     if ensemble is not None:
         together = _calibrate(ensemble.weights, ensemble.prediction, problem)
-        comparison = _compare(together, single, problem, len(predictions))
+        likewise = _calibrate({trial.number: 1.0}, ensemble.single, problem)
+        measured = compare_fold_scores(
+            problem,
+            problem.objective_metric,
+            together.scaled,
+            likewise.scaled,
+            thresholds=(together.threshold, likewise.threshold),
+        )
+        comparison = EnsembleComparison(
+            *measured,
+            trials=len(predictions),
+            temperature=single.calibration.temperature,
+            threshold=single.threshold,
+        )
         chosen = together if comparison.is_better else single
     members = _make_members(chosen.weights, history, selection.seeds, seed)
     return Choice(
@@ -321,7 +335,7 @@ class _Calibrated:
     """A trial or an ensemble with the probabilities that it would serve."""
 
     weights: Mapping[int, float]  # by trial
-    scaled: np.ndarray | None  # out-of-fold predictions at the temperature; None: lost
+    scaled: np.ndarray  # out-of-fold predictions at the temperature; empty: lost
     calibration: Calibration
     threshold: float
 
@@ -334,28 +348,9 @@ def _calibrate(
     threshold = choose_threshold(
         problem, prediction, trial=next(iter(weights)), temperature=temperature
     )
-    scaled = None if prediction is None else scale_by_temperature(np, prediction, temperature)
+    known = np.empty((0, problem.n_outputs)) if prediction is None else prediction
+    scaled = scale_by_temperature(np, known, temperature)
     return _Calibrated(weights, scaled, calibration, threshold)
-
-
-def _compare(
-    ensemble: _Calibrated, single: _Calibrated, problem: Problem, n_trials: int
-) -> EnsembleComparison:
-    assert ensemble.scaled is not None
-    assert single.scaled is not None
-    measured = compare_fold_scores(
-        problem,
-        problem.objective_metric,
-        ensemble.scaled,
-        single.scaled,
-        thresholds=(ensemble.threshold, single.threshold),
-    )
-    return EnsembleComparison(
-        *measured,
-        trials=n_trials,
-        temperature=single.calibration.temperature,
-        threshold=single.threshold,
-    )
 
 
 def _make_members(
