@@ -119,7 +119,7 @@ def doctor(repair: str | None, tracking_uri: str | None) -> None:
 def gc(keep: int, dry_run: bool, everybodys: bool, tracking_uri: str | None) -> None:
     """Delete predictions of all but the best trials, and studies' runs deleted in MLflow.
 
-    Keeps the predictions from which the winner is chosen (of the finalists, or of the 30 best
+    Keeps the predictions from which the winner is chosen (of the finalists, or of the 10 best
     trials for an ensemble), models, journals, the best trials and runs with a registered model.
     Runs on a tracking server are left to its administrator.
     """

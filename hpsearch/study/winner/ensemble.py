@@ -6,9 +6,9 @@ most, with replacement; a trial's weight is the number of times it was added.
 
 What is improved is the squared error of standardized numbers, or of probabilities (Brier's score).
 It needs only the products of the trials' errors. The selection is repeated without each block of
-rows, as in bagging: the weights are the mean, and a row's prediction has the weights that were chosen
-without its block. So is the single trial that it is compared with: the score of the best of many
-trials is optimistic on the rows by which it was chosen.
+rows, as in bagging: the weights are the mean, and a row's prediction has the weights that were
+chosen without its block. So is the single trial that it is compared with: the score of the best of
+many trials is optimistic on the rows by which it was chosen.
 """
 
 from __future__ import annotations
@@ -67,14 +67,10 @@ def select_ensemble(
     if not np.isfinite(products).all():
         return None
     extra = np.array([0.0, *(costs[n] for n in numbers[1:])])
-    scores = np.array(
-        [[_score(problem, metric, table, rows) for rows in blocks] for table in tables]
-    )
+    starts = _choose_best(problem, metric, tables, blocks)
     total, each = np.sum(products, axis=0), []
     answer, single = np.full((2, *tables[0].shape), np.nan)
-    for index, rows in enumerate(blocks):
-        others = np.delete(scores, index, axis=1).mean(axis=1)
-        start = int(np.argmax(np.nan_to_num(orient(others, metric.direction), nan=-np.inf)))
+    for index, (rows, start) in enumerate(zip(blocks, starts, strict=True)):
         its = pick_members(total - products[index], extra, limit, max_members, start)
         answer[rows] = sum(its[m] * tables[m][rows].astype(float) for m in np.flatnonzero(its))
         single[rows] = tables[start][rows]
@@ -84,6 +80,18 @@ def select_ensemble(
         return None
     kept = {n: float(w) for n, w in zip(numbers, weights, strict=True) if w}
     return Ensemble(kept, answer, single)
+
+
+def _choose_best(
+    problem: Problem, metric: Metric, tables: Sequence[np.ndarray], blocks: Sequence[np.ndarray]
+) -> list[int]:
+    """Return the index of the best table by all blocks but one, for each block."""
+    scores = np.array([[_score(problem, metric, t, rows) for rows in blocks] for t in tables])
+    others = [np.delete(scores, index, axis=1).mean(axis=1) for index in range(len(blocks))]
+    return [
+        int(np.argmax(np.nan_to_num(orient(mean, metric.direction), nan=-np.inf)))
+        for mean in others
+    ]
 
 
 def find_row_blocks(problem: Problem) -> list[np.ndarray]:
