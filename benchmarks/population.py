@@ -1,7 +1,7 @@
 """What a trial costs as a population grows, on whatever device is there.
 
     python benchmarks/population.py [--populations 1,8,64,256,1000] [--rows 5600] [--epochs 20]
-        [--only uniform,apart,mixed,bare,loop,shifted,grouped,precision] [--budget SECONDS]
+        [--only loop,bare,uniform,mixed,apart,shifted,grouped,precision] [--budget SECONDS]
         [--keep FILE.jsonl]
     python benchmarks/population.py --quick [--keep FILE.jsonl]
     python benchmarks/population.py --show FILE.jsonl
@@ -46,7 +46,7 @@ FOLDS, FEATURES = 5, 46
 OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "nadam")
 BATCH_SIZES = (32, 64, 128, 256)
 WIDTHS = (16, 24, 32, 48, 64, 96, 128)
-KINDS = ("uniform", "apart", "mixed", "bare", "loop", "shifted", "grouped")
+KINDS = ("loop", "bare", "uniform", "mixed", "apart", "shifted", "grouped")  # in this order
 IMAGE = (12, 12, 1)
 QUICK = {"populations": "1,8,64,256", "rows": 600, "epochs": 3, "budget": 440.0}
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
