@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..history import History
 from ..trial import Direction, Trial, is_better
+from .convergence import CONVERGED, Convergence
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,7 @@ class StoppingCriteria:
     seconds: float | None = None  # wall clock
     stagnation: int | None = None  # finished trials without an improvement
     target: float | None = None  # score at which the search stops
+    convergence: Convergence | None = None
 
     def is_out_of_time(self, seconds: float) -> bool:
         """Whether the time limit is reached."""
@@ -26,7 +28,7 @@ class StoppingCriteria:
 class StopReason:
     """The reason why a search ended."""
 
-    cause: str  # "target", "stagnation", "space", "trials" or "minutes"
+    cause: str  # "target", "stagnation", "converged", "space", "trials" or "minutes"
     reason: str  # one line for the user
 
 
@@ -41,6 +43,8 @@ def find_stop_reason(history: History, limits: StoppingCriteria) -> StopReason |
         waited = history.since_improvement
         if waited >= limits.stagnation:
             return StopReason("stagnation", f"{waited} finished trials were no better")
+    if limits.convergence is not None and (reason := limits.convergence.describe(history)):
+        return StopReason(CONVERGED, reason)
     if len(history.last) >= limits.trials:
         return StopReason("trials", f"{len(history.last)} of {limits.trials} trials")
     return None

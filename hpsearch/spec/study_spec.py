@@ -148,6 +148,7 @@ class BudgetSpec(_StudySection):
     memory_gib: float | None = Field(None, gt=0)  # of one worker
     stagnation: int | None = Field(None, ge=1)  # finished trials without an improvement
     target: float | None = Field(None, allow_inf_nan=False)  # score at which the search stops
+    until: Literal["converged"] | None = None  # see `search.convergence`
 
 
 class ExecutionSpec(_StudySection):

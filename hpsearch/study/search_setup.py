@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..execution.executor import Executor
 from ..history import History
+from ..search.convergence import Convergence
 from ..search.event_writer import EventWriter
 from ..search.loop import Search
 from ..search.sampler import Sampler
@@ -42,9 +43,14 @@ def make_search(
 
 def make_stopping_criteria(study: CheckedStudy) -> StoppingCriteria:
     """Build the criteria of the declared budget."""
-    budget = study.spec.budget
-    seconds = None if budget.minutes is None else budget.minutes * 60
-    return StoppingCriteria(budget.trials, seconds, budget.stagnation, budget.target)
+    spec, budget = study.spec, study.spec.budget
+    return StoppingCriteria(
+        trials=budget.trials,
+        seconds=None if budget.minutes is None else budget.minutes * 60,
+        stagnation=budget.stagnation,
+        target=budget.target,
+        convergence=Convergence(spec.space, spec.seed) if budget.until == "converged" else None,
+    )
 
 
 def _make_sampler(study: ResolvedStudy, history: History) -> Sampler:

@@ -148,6 +148,8 @@ def _check_objective(file: StudyFile) -> Iterator[tuple[str, str]]:
 
 def _check_objectives(spec: StudySpec) -> Iterator[tuple[str, str]]:
     names = [objective.metric for objective in spec.objectives or ()]
+    if names and spec.budget.until is not None:
+        yield "budget.until", "is for one objective. For several: budget.stagnation"
     for index, objective in enumerate(spec.objectives or ()):
         key, name = f"objectives.{index}.metric", objective.metric
         metric = None if name in COSTS else find_metric(name)

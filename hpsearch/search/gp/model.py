@@ -72,12 +72,22 @@ class Posterior:
 
     def draw(self, features: Array, rng: np.random.Generator) -> Array:
         """Draw one function from the process; return its values (m,) at `features` (m, f)."""
+        mean, factor = self._joint_distribution(features)
+        return np.asarray(mean + factor @ rng.standard_normal(len(mean)))
+
+    def draw_many(self, features: Array, count: int, rng: np.random.Generator) -> Array:
+        """Draw functions from the process; return values (m, count) at `features` (m, f)."""
+        mean, factor = self._joint_distribution(features)
+        return np.asarray(mean[:, None] + factor @ rng.standard_normal((len(mean), count)))
+
+    def _joint_distribution(self, features: Array) -> tuple[Array, Array]:
+        """Return mean (m,) and lower Cholesky factor (m, m) of the values at `features` (m, f)."""
         rows = features * self.scale
         cross = self.signal * matern52_values(squared_distances(rows, self.rows)) + _MEAN_VARIANCE
         prior = self.signal * matern52_values(squared_distances(rows, rows)) + _MEAN_VARIANCE
         solved, _ = lapack.dtrtrs(self.factor, cross.T, lower=1)
         factor = _cholesky(prior - solved.T @ solved, np.full(len(rows), _DRAW_JITTER))
-        return np.asarray(cross @ self.alpha + factor @ rng.standard_normal(len(rows)))
+        return cross @ self.alpha, factor
 
     def condition_on_mean(self, features: Array) -> Posterior:
         """Return the process conditioned on its own mean at `features` (m, f).

@@ -19,6 +19,8 @@ _MAX_FIT = 100  # observations for fitting hyperparameters
 _MAX_KEPT = 200  # observations for predictions
 _N_GLOBAL = 64  # candidates of a sampled function, from the whole space
 _N_LOCAL = 16  # candidates around each of the best points
+_N_GAIN = 256  # candidates of the expected gain, from the whole space
+_N_FUNCTIONS = 64  # drawn for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,26 @@ class TrialModel:
         pool = sample_candidates(space, centres, rng, n_global=_N_GLOBAL, n_local=_N_LOCAL)
         drawn = self.posterior.draw(self.features(pool, space.active(pool)), rng)
         return next((pool[i] for i in np.argsort(drawn, kind="stable") if allowed(pool[i])), None)
+
+    def expected_gain(self, rng: np.random.Generator) -> float:
+        """Return the expected difference between the best observed point and the best of all.
+
+        The mean over functions drawn from the process at candidates, in the unit of the score:
+        the expected simple regret of stopping now.
+
+        Args:
+            rng: The source of all random draws.
+        """
+        space = self.space
+        centres = self._centres(self.mean, rng)
+        pool = sample_candidates(space, centres, rng, n_global=_N_GAIN, n_local=_N_LOCAL)
+        points = np.concatenate([self.points, pool])
+        drawn = self.posterior.draw_many(
+            self.features(points, space.active(points)), _N_FUNCTIONS, rng
+        )
+        incumbent, best = drawn[int(np.argmin(self.mean))], drawn.min(axis=0)
+        before, after = (self.scores.unwarp(v, self.log_offset) for v in (incumbent, best))
+        return float(np.mean(before - after))
 
     def _centres(self, mean: Array, rng: np.random.Generator) -> Array:
         """Return the observed points, the best mean first.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from ...param_encoding import OPTUNA_STATES, encode_value, to_distribution
 from ...spec.search_space import Categorical, Int, Parameter, SearchSpace
 from ...trial import Direction, Trial, Value, is_score, orient
 from .optuna_kinds import OPTUNA, make_model_parameters
+
+if TYPE_CHECKING:
+    from ..gp.trial_model import TrialModel
 
 MIN_TRIALS = 3  # ended trials that the sampler needs
 GRID = 33  # points along a range
@@ -43,24 +46,15 @@ def predict_along_parameters(
         trials: The study's trials, in the order in which they ended.
         direction: The score's direction.
     """
-    from ..gp.model_space import ModelSpace
-    from ..gp.observations import collect_observations
-    from ..gp.trial_model import fit_trial_model
-
-    declared = {p.name: p for p in space}
-    known = [t for t in trials if t.state in OPTUNA_STATES and _fits(t, declared)]
-    known = known[-(OPTUNA["gp"].max_trials or len(known)) :]
-    model_space = ModelSpace(make_model_parameters(space))
-    encoded = {t.number: _encode_params(t.params, declared) for t in known}
-    frozen = [_freeze_trial(t, encoded[t.number], declared) for t in known]
-    seen = collect_observations(frozen, maximize=[direction == "maximize"])
     ranked = sorted(
-        (t for t in known if t.state == "COMPLETE" and is_score(t.score)),
+        (t for t in trials if t.state == "COMPLETE" and is_score(t.score)),
         key=lambda t: -orient(t.score or 0.0, direction),
     )
-    if len(seen) < MIN_TRIALS or not ranked:
+    model = fit_ended_trials(space, trials, direction)
+    if model is None or not ranked:
         return []
-    model = fit_trial_model(model_space, seen, [model_space.encode(o.params) for o in seen])
+    declared = {p.name: p for p in space}
+    ranked = [t for t in ranked if _fits(t, declared)]
     sign = -1.0 if direction == "maximize" else 1.0
     found = []
     for p in space:
@@ -68,9 +62,9 @@ def predict_along_parameters(
         if centre is None or p.size == 1:
             continue
         values = _spread_values(p)
-        at = encoded[centre.number]
+        at = _encode_params(centre.params, declared)
         points = np.array(
-            [model_space.encode({**at, p.name: encode_value(p, value)}) for value in values]
+            [model.space.encode({**at, p.name: encode_value(p, value)}) for value in values]
         )
         middle, one, other = (
             sign * v for v in model.predict_scores(points, (0.0, -DEVIATIONS, DEVIATIONS))
@@ -79,6 +73,34 @@ def predict_along_parameters(
         ends = (middle.tolist(), low.tolist(), high.tolist())
         found.append(Belief(p.name, centre.number, values, *ends))
     return found
+
+
+def fit_ended_trials(
+    space: SearchSpace, trials: Sequence[Trial], direction: Direction
+) -> TrialModel | None:
+    """Fit the model of the sampler `gp` to ended trials, the latest of them if there are many.
+
+    Args:
+        space: A space without branches.
+        trials: The study's trials, in the order in which they ended.
+        direction: The score's direction.
+
+    Returns:
+        The model; smaller scores are better there. None if there are too few trials.
+    """
+    from ..gp.model_space import ModelSpace
+    from ..gp.observations import collect_observations
+    from ..gp.trial_model import fit_trial_model
+
+    declared = {p.name: p for p in space}
+    known = [t for t in trials if t.state in OPTUNA_STATES and _fits(t, declared)]
+    known = known[-(OPTUNA["gp"].max_trials or len(known)) :]
+    frozen = [_freeze_trial(t, _encode_params(t.params, declared), declared) for t in known]
+    seen = collect_observations(frozen, maximize=[direction == "maximize"])
+    if len(seen) < MIN_TRIALS:
+        return None
+    model_space = ModelSpace(make_model_parameters(space))
+    return fit_trial_model(model_space, seen, [model_space.encode(o.params) for o in seen])
 
 
 def _fits(trial: Trial, declared: Mapping[str, Parameter]) -> bool:
