@@ -77,7 +77,7 @@ def train_inline() -> None:
 @contextmanager
 def training_inline() -> Iterator[None]:
     """Let studies train in this process for a while."""
-    import hpsearch.study.model_validation  # noqa: F401
+    import hpsearch.study.tune  # noqa: F401
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(import_module("hpsearch.study.tune"), "WorkerPool", InlineWorkerPool)

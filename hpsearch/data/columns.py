@@ -109,11 +109,11 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class ArrayInput:
-    """The consecutive features of a text or an image, which a network takes as an array."""
+class ColumnInput:
+    """The consecutive features of one raw column."""
 
-    name: str  # of the column
-    kind: str  # "text" or "image"
+    name: str  # of the raw column
+    kind: str  # of the column, "numeric" for the parts of a date
     start: int  # first feature
     shape: tuple[int, ...]
 

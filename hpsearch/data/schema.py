@@ -9,7 +9,7 @@ libraries. The only statistic of the rows that it stores is the vocabulary of th
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,9 +19,9 @@ try:
     from . import cells
     from .column_cleaning import clean_column, count_rows, require_columns, to_float32
     from .columns import (
-        ArrayInput,
         CellCounts,
         Column,
+        ColumnInput,
         Layout,
         RowWindow,
         Target,
@@ -40,9 +40,9 @@ except ImportError:  # beside a served model
         to_float32,
     )
     from hpsearch_columns import (  # type: ignore[import-not-found,no-redef]
-        ArrayInput,
         CellCounts,
         Column,
+        ColumnInput,
         Layout,
         RowWindow,
         Target,
@@ -94,12 +94,17 @@ class Schema:
         return tuple(found)
 
     @property
-    def array_inputs(self) -> tuple[ArrayInput, ...]:
-        """The features of the texts and images."""
-        found, at = [], 0
-        for column in self.columns:
-            if column.is_array:
-                found.append(ArrayInput(column.name, column.kind, at, column.shape))
+    def column_inputs(self) -> tuple[ColumnInput, ...]:
+        """The features of each raw column; empty for array rows."""
+        found: list[ColumnInput] = []
+        at = 0
+        for column in () if self.shape else self.columns:
+            shape = column.shape or (column.n_features,)
+            if found and found[-1].name == column.raw_name:  # another part of a date
+                first = found.pop()
+                found.append(replace(first, shape=(at + column.n_features - first.start,)))
+            else:
+                found.append(ColumnInput(column.raw_name, column.kind, at, shape))
             at += column.n_features
         return tuple(found)
 

@@ -5,10 +5,60 @@ Runs without hpsearch: a served model with custom code holds a copy of this file
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 # The largest primes whose product of remainders fits int32, in which Keras's backends agree.
 FIRST_PRIME, SECOND_PRIME = 65521, 32749
+
+
+@dataclass(frozen=True)
+class NamedInput:
+    """An input of a network, and the features that it takes."""
+
+    name: str
+    features: tuple[int, ...]  # indices of the features
+    shape: tuple[int, ...]  # of one row
+    text: Mapping[str, int] | None = None  # arguments of `hash_ngrams`; None: not a text
+
+
+def read_layout(recipe: Mapping[str, Any]) -> tuple[NamedInput, ...]:
+    """Read the inputs from the recipe of a saved network; empty: it takes all features at once."""
+    return tuple(
+        NamedInput(e["name"], tuple(e["features"]), tuple(e["shape"]), e["text"])
+        for e in recipe.get("layout", ())
+    )
+
+
+def split_features(features: Any, layout: Sequence[NamedInput]) -> dict[str, Any]:
+    """Split features, (n, n_features), into the inputs by name, (n, *shape) each."""
+    return {each.name: _take_input(features, each) for each in layout}
+
+
+def _take_input(features: Any, each: NamedInput) -> Any:
+    from keras import ops
+
+    first, n = each.features[0], len(each.features)
+    if each.features == tuple(range(first, first + n)):
+        part = features[:, first : first + n]
+    else:
+        part = ops.take(features, each.features, axis=1)
+    return part if each.text is None else hash_ngrams(part, **each.text)
+
+
+def pack_inputs(network: Any, parts: Mapping[str, Any]) -> Any:
+    """Arrange the inputs for the call of a network: alone, or by name."""
+    if len(parts) == 1 and getattr(network, "inputs", None):
+        [only] = parts.values()
+        return only
+    return dict(parts)
+
+
+def count_numbers(n_read: int, *, ngrams: int, n_tokens: int, **_: int) -> int:
+    """Count the numbers that `hash_ngrams` makes of `n_read` tokens."""
+    n = min(n_read, n_tokens or n_read)
+    return sum(n + 1 - length for length in range(1, min(max(ngrams, 1), n) + 1))
 
 
 def hash_ngrams(tokens: Any, vocabulary: int, *, ngrams: int = 1, n_tokens: int = 0) -> Any:

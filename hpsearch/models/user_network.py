@@ -18,6 +18,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+try:
+    from .named_inputs import pack_inputs, read_layout, split_features
+except ImportError:  # beside a served model
+    from hpsearch_named_inputs import (  # type: ignore[import-not-found,no-redef]
+        pack_inputs,
+        read_layout,
+        split_features,
+    )
+
 LAYER = "UserNetwork"  # the class's name in a saved model
 
 
@@ -41,6 +50,9 @@ def make_layer_class(find: Callable[[str], Any]) -> Any:
             self.network = network
 
         def call(self, inputs: Any, training: bool | None = None) -> Any:
+            layout = read_layout(json.loads(self.recipe))
+            if layout:
+                inputs = pack_inputs(self.network, split_features(inputs, layout))
             outputs = self.network(inputs, training=False)
             if isinstance(outputs, Mapping):
                 outputs = list(outputs.values())
@@ -65,13 +77,17 @@ def build_network(found: Any, recipe: Mapping[str, Any]) -> Any:
 
     Args:
         found: The user's function, `HyperModel` or class of it.
-        recipe: `convention` ("", "keras_tuner" or "optuna"), `params`, `inputs`, `units`,
-            `activation` and `seed`.
+        recipe: `convention` ("", "keras_tuner" or "optuna"), `params`, `inputs`, `layout` (see
+            `NamedInput`), `units`, `activation` and `seed`.
     """
     import keras
 
     keras.utils.set_random_seed(recipe["seed"])
-    params, inputs = dict(recipe["params"]), tuple(recipe["inputs"])
+    params, inputs = dict(recipe["params"]), recipe["inputs"]
+    if isinstance(inputs, Mapping):
+        inputs = {name: tuple(shape) for name, shape in inputs.items()}
+    else:
+        inputs = tuple(inputs)
     if recipe["convention"] == "keras_tuner":
         model = _build_with_keras_tuner(found, params)
     elif recipe["convention"] == "optuna":
@@ -85,14 +101,25 @@ def build_network(found: Any, recipe: Mapping[str, Any]) -> Any:
     return model
 
 
-def build_for_rows(model: Any, row_shape: tuple[int, ...]) -> None:
-    """Create the weights of a model that has none; a subclassed model creates them when called."""
+def build_for_rows(model: Any, shape: Any) -> None:
+    """Create the weights of a model that has none; a subclassed model creates them when called.
+
+    Args:
+        model: The model.
+        shape: Shape of one row, or those of the named inputs by name.
+    """
     import keras
 
-    if not model.built and isinstance(model, keras.Sequential):
-        model.build((None, *row_shape))
-    elif not model.built:
-        model(keras.KerasTensor((None, *row_shape)), training=False)
+    if model.built:
+        return
+    if isinstance(model, keras.Sequential):
+        [only] = shape.values() if isinstance(shape, Mapping) else [shape]
+        model.build((None, *only))
+    elif isinstance(shape, Mapping):
+        given = {name: keras.KerasTensor((None, *own)) for name, own in shape.items()}
+        model(given, training=False)
+    else:
+        model(keras.KerasTensor((None, *shape)), training=False)
 
 
 def _build_with_keras_tuner(found: Any, params: Mapping[str, Any]) -> Any:

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import models
 from ..data import schema as schema_module
 from ..data.columns import Column
 from ..data.schema import Schema
-from ..models import user_network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,8 +92,9 @@ def save_served_model(
         for copy, name in zip(code, CODE, strict=True):
             shutil.copyfile(Path(schema_module.__file__).with_name(f"{name}.py"), copy)
         if user_code is not None:
-            code.append(Path(folder) / "hpsearch_user_network.py")
-            shutil.copyfile(user_network.__file__, code[-1])
+            for name in ("named_inputs", "user_network"):
+                code.append(Path(folder) / f"hpsearch_{name}.py")
+                shutil.copyfile(Path(models.__file__).with_name(f"{name}.py"), code[-1])
         with _silence_mlflow(), _unwrap_os_errors():
             pyfunc.save_model(
                 path,

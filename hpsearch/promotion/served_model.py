@@ -17,7 +17,7 @@ import os
 import sys
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -231,17 +231,12 @@ def _draw_nothing(config: Any) -> Any:
 
 def _trust_code(files: Mapping[str, Path]) -> dict[str, Any]:
     """Return the layer that runs the user's files, which the study's owner declared as trusted."""
-    code = files["model"].parents[1] / "code" / "hpsearch_user_network.py"
-    spec = importlib.util.spec_from_file_location(code.stem, code)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = _import_code(files["model"].parents[1] / "code", ("user_network",))["user_network"]
     find = functools.partial(module.load_packed_object, files["user_code"])
     return {module.LAYER: module.make_layer_class(find)}
 
 
-def _import_code(folder: Path) -> dict[str, Any]:
+def _import_code(folder: Path, names: Sequence[str] = CODE) -> dict[str, Any]:
     """Import the modules beside this model, even if another model was opened before.
 
     Python would otherwise reuse the first model's `hpsearch_schema` for a second model, which
@@ -252,7 +247,7 @@ def _import_code(folder: Path) -> dict[str, Any]:
     for module in modules:
         sys.modules.pop(module, None)
     try:
-        return {name: importlib.import_module(f"hpsearch_{name}") for name in CODE}
+        return {name: importlib.import_module(f"hpsearch_{name}") for name in names}
     finally:
         sys.path.remove(str(folder))
         for module in modules:

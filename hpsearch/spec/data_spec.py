@@ -232,6 +232,8 @@ class DataSpec(_DataSection):
     outer_fold: OuterFoldSpec | None = None  # the locked rows of `hpsearch nested`, which sets it
     missing: list[CellValue] = []  # markers of missing values in every column
     columns: dict[str, ColumnSpec] = {}
+    # Named inputs of a custom model and their columns; other columns are the input "features".
+    inputs: dict[str, Annotated[list[str], Field(min_length=1)]] = {}
     weights: str | None = None  # column of sample weights
     positive: CellValue | None = None  # class 1 of a binary target; None: the last one sorted
     missing_target: Literal["error", "drop"] = "error"  # rows without a target

@@ -11,17 +11,19 @@ from ..data import Dataset, load
 from ..data.folds import GivenFolds
 from ..data.split import Split
 from ..data.statistics import Statistics
+from ..errors import DataError
 from ..events import DataSummary
 from ..execution import devices
 from ..execution.executor import EXECUTORS, Executor
 from ..execution.process_executor import ProcessExecutor
 from ..execution.resource_limits import GIB, WorkerLimits
-from ..models import make_training_defaults
+from ..models import find_family, make_training_defaults
 from ..plugins import find_plugin
 from ..search.objectives import COSTS
 from ..spec.data_spec import CrossValidationSpec, count_folds
 from ..spec.search_space import Categorical, Int
 from ..spec.study_spec import ExecutionSpec, StudySpec
+from ..training.input_layout import group_columns
 from ..training.metrics import get_metric
 from ..training.problem import EarlyStopping, Problem
 from ..training.trainer_factory import KERAS_BACKENDS
@@ -130,7 +132,8 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
         threshold=study.threshold,
         cost_objectives=study.costs,
         category_ranges=dataset.schema.category_ranges,
-        array_inputs=dataset.schema.array_inputs,
+        column_inputs=dataset.schema.column_inputs,
+        input_groups=_group_inputs(study, dataset),
         windows=dataset.windows,
         statistics_by_scaling={str(how): () for how in scalings},
         callbacks=tuple(spec.training.callbacks),
@@ -140,6 +143,25 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
         sizes=whole_numbers(spec),
     )
     return with_folds(problem, dataset, dataset.folds)
+
+
+def _group_inputs(study: ResolvedStudy, dataset: Dataset) -> Mapping[str, tuple[str, ...]]:
+    """Return the columns of each named input of a custom model; a family has none.
+
+    Raises:
+        SpecError: If `data.inputs` is declared for a family, or does not fit the columns.
+    """
+    declared = study.spec.data.inputs
+    if find_family(study.spec.model_name) is None:
+        try:
+            return group_columns(dataset.schema.column_inputs, declared)
+        except DataError as error:
+            raise study.file.make_error("data.inputs", str(error)) from None
+    if declared:
+        raise study.file.make_error(
+            "data.inputs", f"is for a model of your own; {study.spec.model_name} takes all columns"
+        )
+    return {}
 
 
 def whole_numbers(spec: StudySpec) -> dict[str, tuple[int, ...]]:

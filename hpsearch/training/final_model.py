@@ -19,7 +19,6 @@ from ..trial import TrialSpec
 from .compiled_model import find_link_activation
 from .importance import Importance, permutation_importance
 from .latency import measure_ms_per_row
-from .multi_output import concatenate_outputs
 from .own_code import open_saved_model, pack_network, require_same_answers
 from .problem import Problem
 from .trainer import Trainer
@@ -126,7 +125,7 @@ def _fit_network(
     """Return the trained network of a trial, and the activation to apply to its outputs."""
     weights = trainer.fit(trial)
     own = problem.make_own_builder(trial.params, trial.seed)()
-    network = concatenate_outputs(own)  # which shares its weights
+    network = problem.join(own, trial.params)  # which shares its weights
     network.set_weights(weights)
     link = find_link_activation(network, problem.task)
     network.compiled = False  # a saved custom loss could not be loaded without its code

@@ -21,6 +21,7 @@ from ..models.introspection.rejection import get_rejection_state
 from ..models.introspection.space_discovery import AnswerFunction, BuildCall, explore_space
 from ..trial import Value
 from .compiled_model import get_compiled_loss, takes_logits
+from .input_layout import find_layout, list_input_shapes
 from .keras.own_training import find_own_methods
 from .multi_output import concatenate_outputs
 from .own_code import check_saving
@@ -69,7 +70,7 @@ def discover_space(model: str) -> ModelInspection:
 
     found = _call_user_code(model, lambda: explore_space(build))
     return _summarize_facts(
-        model, seen, declared=found.search_space, notes=found.notes, own_fit=found.own_fit
+        seen, declared=found.search_space, notes=found.notes, own_fit=found.own_fit
     )
 
 
@@ -107,7 +108,6 @@ def inspect_model(
         else:
             good = point if good is None else good
     found = _summarize_facts(
-        model,
         seen,
         read=tuple(sorted(read)),
         notes=_note_failures(model, failures, bool(seen), len(points)),
@@ -122,9 +122,12 @@ def _inspect_point(problem: Problem, point: Mapping[str, Value], read: set[str])
     """Inspect the model built at a point; looked-up names are added to `read`."""
     family, params = load_family(problem.model), _RecordingParams(point, read)
     outputs = make_outputs(problem.task, problem.n_outputs)
-    return _read_facts(
-        _build_model(lambda: family.build(params, problem.row_shape, outputs), problem.model)
-    )
+    shapes = list_input_shapes(problem, point)
+    model = _build_model(lambda: family.build(params, shapes, outputs), problem.model)
+    facts = _read_facts(model)
+    if find_layout(problem, model, point):  # compared with the data by name
+        return replace(facts, inputs=None)
+    return facts
 
 
 def _note_failures(
@@ -231,19 +234,12 @@ def _format_user_error(model: str, error: Exception) -> str:
     return f"{where}: {type(error).__name__}: {first}{hint}"
 
 
-def _summarize_facts(model: str, seen: Sequence[ModelFacts], **more: Any) -> ModelInspection:
-    """Summarize the facts common to the built models.
-
-    Raises:
-        SpecError: If one of them takes several inputs.
-    """
-    if several := next((f.n_inputs for f in seen if f.n_inputs > 1), None):
-        raise SpecError(
-            f"{strip_convention(model)}: the model has {several} inputs, but a row of the data "
-            "is one "
-            "array: take one keras.Input of the data's shape, and slice it inside the model"
-        )
+def _summarize_facts(seen: Sequence[ModelFacts], **more: Any) -> ModelInspection:
+    """Summarize the facts common to the built models."""
+    names = dict.fromkeys(name for f in seen for name in f.unadapted)
+    notes = (*more.pop("notes", ()), *([_explain_unadapted(", ".join(names))] if names else []))
     return ModelInspection(
+        notes=notes,
         compiled=any(f.compiled for f in seen),
         inputs=_find_common_shape(f.inputs for f in seen),
         outputs=_find_common_shape(f.outputs for f in seen),
@@ -252,6 +248,14 @@ def _summarize_facts(model: str, seen: Sequence[ModelFacts], **more: Any) -> Mod
         own_training=next((f.own_training for f in seen if f.own_training), None),
         own_code=next((f.own_code for f in seen if f.own_code), None),
         **more,
+    )
+
+
+def _explain_unadapted(names: str) -> str:
+    return (
+        f"Normalization {names} is not adapted and passes its input on: the columns are already "
+        "scaled by the training rows of each fold (data.scaling), so leave it out, or give it "
+        "mean= and variance="
     )
 
 

@@ -45,7 +45,7 @@ def concatenate_outputs(model: keras.Model) -> keras.Model:
         table = outputs[0]
     else:
         table = keras.layers.Concatenate(name=CONCATENATE_LAYER)(outputs)
-    joined = keras.Model(model.inputs[0], table, name=model.name)
+    joined = keras.Model(model.input, table, name=model.name)
     if model.compiled:
         losses = [_get_output_loss(loss) for loss in _list_by_output(model, "loss")]
         weights = _list_by_output(model, "loss_weights")
@@ -56,6 +56,8 @@ def concatenate_outputs(model: keras.Model) -> keras.Model:
 
 def get_output_widths(model: keras.Model) -> tuple[int, ...]:
     """Return the widths of the concatenated outputs; empty if there is only one."""
+    if getattr(model, "layers", None) and getattr(model.layers[-1], "layers", None):
+        return get_output_widths(model.layers[-1])  # inside a model that takes several inputs
     if not getattr(model, "layers", None) or model.layers[-1].name != CONCATENATE_LAYER:
         return ()
     return tuple(part.shape[-1] for part in model.layers[-1].input)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from ..models.introspection.model_facts import as_plain_model, find_serving_obst
 from ..models.user_network import LAYER, make_layer_class
 from ..spec.function_reference import load_object
 from ..trial import Value
+from .input_layout import find_layout, list_input_shapes
 from .latency import BATCH_ROWS
 from .problem import Problem, derive_build_seed
 
@@ -48,12 +50,13 @@ def pack_network(
     obstacle = find_serving_obstacle(own)
     if obstacle is None:
         return as_plain_model(network)
-    outputs = make_outputs(problem.task, problem.n_outputs)
+    outputs, resolved = make_outputs(problem.task, problem.n_outputs), problem.resolve(params)
     recipe = {
         "reference": get_packed_reference(problem.model),
         "convention": get_convention(problem.model),
-        "params": problem.resolve(params),
-        "inputs": problem.row_shape,
+        "params": resolved,
+        "inputs": list_input_shapes(problem, resolved),
+        "layout": [asdict(each) for each in find_layout(problem, own, resolved)],
         "units": outputs.units,
         "activation": outputs.activation,
         "seed": derive_build_seed(seed),

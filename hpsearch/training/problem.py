@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..compat.keras import compute_output_shape
-from ..data.columns import ArrayInput
+from ..data.columns import ColumnInput
 from ..data.split import Split
 from ..data.statistics import Statistics
 from ..data.windows import Windows
@@ -26,6 +26,7 @@ from ..spec.data_spec import Task
 from ..spec.function_reference import resolve_reference
 from ..spec.type_coercion import resolve_params
 from ..trial import Direction, Value, derive_seed
+from .input_layout import find_layout, join_inputs, list_input_shapes
 from .metrics import Metric, get_metric, load_custom_metric
 from .multi_output import concatenate_outputs
 
@@ -77,7 +78,9 @@ class Problem:
     custom_metric: tuple[str, Direction] | None = None  # the objective, as FILE.py:FUNCTION
     cost_objectives: tuple[str, ...] = ()  # not metrics; "latency_ms" is measured
     category_ranges: CategoryRanges = ()  # features of each categorical column
-    array_inputs: tuple[ArrayInput, ...] = ()  # features of each text; the last ones
+    column_inputs: tuple[ColumnInput, ...] = ()  # features of each column; texts are the last
+    # Columns of each named input of a custom model; empty: it gets all features as one array.
+    input_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     target_transforms: tuple[str, ...] = ()  # of a regression's outputs
     # By `scaling`, if it is a hyperparameter.
     statistics_by_scaling: Mapping[str, tuple[Statistics, ...]] | None = None
@@ -116,7 +119,18 @@ class Problem:
             watch: Wraps the hyperparameters that the function receives.
         """
         make = self.make_own_builder(params, seed, watch)
-        return lambda: separate_members(concatenate_outputs(make()))
+        return lambda: separate_members(self.join(make(), params))
+
+    def join(self, own: keras.Model, params: Mapping[str, Value]) -> keras.Model:
+        """Return a model with one input and one output, which shares the weights of `own`."""
+        network = concatenate_outputs(own)
+        layout = find_layout(self, own, self.resolve(params))
+        return join_inputs(network, layout, self.row_shape) if layout else network
+
+    @property
+    def array_inputs(self) -> tuple[ColumnInput, ...]:
+        """The features of the texts; the last ones."""
+        return tuple(c for c in self.column_inputs if c.kind == "text")
 
     def make_own_builder(
         self, params: Mapping[str, Value], seed: int, watch: Watch = dict
@@ -132,15 +146,16 @@ class Problem:
             also["categories"] = self.category_ranges
         if family.takes_texts and flat:
             also["arrays"] = self.array_inputs
+        shapes = list_input_shapes(self, chosen) if family.defaults is None else inputs
 
         def build() -> keras.Model:
             if family.defaults is None:  # a custom function may draw random numbers
                 import keras
 
                 keras.utils.set_random_seed(derive_build_seed(seed))
-            model = family.build(chosen, inputs, outputs, **also)
-            build_for_rows(model, inputs)
-            if family.defaults is None:
+            model = family.build(chosen, shapes, outputs, **also)
+            build_for_rows(model, shapes)
+            if family.defaults is None and not find_layout(self, model, chosen):
                 self._check_input_shape(model)
             return model
 
@@ -164,7 +179,15 @@ class Problem:
             TrainingError: With both shapes.
         """
         shape = compute_output_shape(model, self.row_shape)
-        if shape != (None, count_members(model) * self.n_outputs):
+        self.require_output_shape(shape, count_members(model))
+
+    def require_output_shape(self, shape: Any, members: int = 1) -> None:
+        """Refuse an output shape that differs from the targets'.
+
+        Raises:
+            TrainingError: With both shapes.
+        """
+        if shape != (None, members * self.n_outputs):
             raise TrainingError(
                 f"the network's output has shape {shape}, but the task needs "
                 f"(None, {self.n_outputs}): let the last layer have {self.n_outputs} units."

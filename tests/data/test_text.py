@@ -40,7 +40,7 @@ def test_a_text_is_cut_or_padded_and_a_missing_one_is_missing():
 def test_texts_stand_behind_the_other_columns_and_pass_unscaled(load_file):
     data = load_file(rows(*SENTENCES), columns=TEXT, test_fraction=0)
     assert ["size", "message"] == [c.name for c in data.schema.columns]
-    [text] = data.schema.array_inputs
+    text = data.schema.column_inputs[-1]
     assert ("message", "text", 1, (7,)) == (text.name, text.kind, text.start, text.shape)
     statistics = data.statistics(data.folds[0].train)
     np.testing.assert_array_equal(

@@ -34,6 +34,7 @@ class Script:
     convention: str = ""
     callbacks: str = ""  # a function of the script that makes them
     own_code: bool = False  # whether the served model runs the user's file
+    data: str = ""  # what the study file says of the data, beside source and target
     is_long: bool = True  # left out of `make test`
 
     @property
@@ -43,6 +44,7 @@ class Script:
         return re.match(r'"""(.+?)\.?(?:"""|\n)', text)[1]
 
 
+TEXT = "columns: {message: {kind: text}}"
 TAKEN = [
     Script("custom_layer", "vectorized", own_code=True, is_long=False),
     Script("subclassed_model", "vectorized", own_code=True),
@@ -63,9 +65,15 @@ TAKEN = [
     Script("tuner_fit", "keras_fit", "keras_tuner"),
     Script("tuner_own_loop", "keras_fit", "keras_tuner"),
     Script("two_phases", "keras_fit", "keras_tuner"),
+    Script("several_inputs", "vectorized", data="drop: [message], inputs: {wide: [a, b]}"),
+    Script("text_classification", "keras_fit", data=f"drop: [a, b, c, d], {TEXT}"),
+    Script("text_and_numbers", "vectorized", data=TEXT),
+    Script("tuner_inputs", "vectorized", "keras_tuner", data=TEXT),
+    Script("subclassed_inputs", "keras_fit", own_code=True, data=TEXT),
 ]
 REFUSED = {  # of mistakes.py: what is told before the first trial
-    "two_inputs": "the model has 2 inputs, but a row of the data is one array",
+    "two_inputs": "has the name of no column and of no group of data.inputs",
+    "wrong_width": "the model's input 'a' takes rows of shape (2,), but the data have rows of",
     "without_return": "must return a keras.Model. Received: None. Is there a `return` missing?",
     "wide_head": "has shape (None, 7), but the task needs (None, 1)",
     "bare_head": "a binary task needs probabilities: give the last layer activation='sigmoid'",
@@ -81,8 +89,12 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path
     """A folder with a store and a table."""
     root = with_store(tmp_path_factory.mktemp("gallery"), empty_store)
     features = np.random.default_rng(0).normal(size=(ROWS, 4))
-    lines = [f"{','.join(f'{x:.3f}' for x in row)},{row[0] > 0:d}" for row in features]
-    (root / "table.csv").write_text("\n".join(["a,b,c,d,y", *lines]), encoding="utf-8")
+    lines = [
+        f"{','.join(f'{x:.3f}' for x in row)},it is {'large' if row[0] > 0 else 'small'} in "
+        f"row {k},{row[0] > 0:d}"
+        for k, row in enumerate(features)
+    ]
+    (root / "table.csv").write_text("\n".join(["a,b,c,d,message,y", *lines]), encoding="utf-8")
     return root
 
 
@@ -93,12 +105,18 @@ def invoke(root: Path, *arguments: object, code: int = 0) -> Result:
     return done
 
 
-def declare(root: Path, name: str, reference: str, callbacks: str = "") -> Path:
+def declare(
+    root: Path, name: str, reference: str, callbacks: str = "", data: str = "drop: [message]"
+) -> Path:
     path = root / f"{name}.yaml"
-    space = "" if reference.startswith("{") else "search_space: {width: [3, 4]}\n"
+    space = "search_space: {width: [3, 4], text_vocabulary: 500}\n"
+    if reference.startswith("{"):
+        space = ""
+    elif TEXT not in data:
+        space = "search_space: {width: [3, 4]}\n"
     path.write_text(
         f"study: {name}\n"
-        "data: {source: table.csv, target: y, test_fraction: 0.2}\n"
+        f"data: {{source: table.csv, target: y, test_fraction: 0.2, {data}}}\n"
         "cross_validation: {folds: 2}\n"
         f"training: {{epochs: 2, early_stopping: null, callbacks: [{callbacks}]}}\n"
         f"model: {reference}\n{space}"
@@ -118,7 +136,8 @@ def test_a_script_is_checked_searched_promoted_and_served(gallery: Path, script:
     place = f"{SCRIPTS / script.name}.py:build"
     reference = f"{{{script.convention}: {place}}}" if script.convention else place
     callbacks = f"{SCRIPTS / script.name}.py:{script.callbacks}" if script.callbacks else ""
-    spec = declare(gallery, script.name, reference, callbacks)
+    given = {"data": script.data} if script.data else {}
+    spec = declare(gallery, script.name, reference, callbacks, **given)
     invoke(gallery, "tune", spec, "--quiet")
     journal = gallery / "mlruns" / "studies" / script.name / "journal.jsonl"
     history = History(read_page(journal).events)

@@ -70,7 +70,8 @@ def test_the_served_model_answers_as_the_network_that_was_trained(tmp_path):
     cleaned = schema.clean(table)
     features = schema.expand(cleaned)
     statistics = fit_statistics(schema, cleaned, np.zeros((4, 1), np.float32), np.arange(3))
-    arrays = {"categories": schema.category_ranges, "arrays": schema.array_inputs}
+    keras.utils.set_random_seed(0)
+    arrays = {"categories": schema.category_ranges, "arrays": schema.column_inputs[-1:]}
     network = load_family("mlp").build(
         {**PARAMS, "embedding": "pbld", "units": 4}, (8,), make_outputs("binary", 1), **arrays
     )
@@ -78,5 +79,5 @@ def test_the_served_model_answers_as_the_network_that_was_trained(tmp_path):
     model = assemble_model([WeightedNetwork(network, statistics)], schema, "binary")
     model.save(tmp_path / "m.keras")
     opened = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
-    np.testing.assert_allclose(expected, opened.predict(cleaned, verbose=0), rtol=1e-5)
+    np.testing.assert_allclose(expected, opened.predict(cleaned, verbose=0), rtol=1e-4)
     assert len(TEXTS) == len({f"{p:.7f}" for p in expected[:, 0]})

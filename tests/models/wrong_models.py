@@ -110,11 +110,6 @@ def kt_without_return(hp):
     hp.Int("units", 2, 4)
 
 
-def kt_two_inputs(hp):
-    first, second = keras.Input((5,)), keras.Input((hp.Int("second", 1, 2),))
-    return keras.Model([first, second], L.Dense(1)(L.Concatenate()([first, second])))
-
-
 def kt_linear(hp):
     first = keras.Input((5,))
     return keras.Model(first, L.Dense(1)(L.Dense(hp.Int("units", 2, 4))(first)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...data.columns import ArrayInput
+from ...data.columns import ColumnInput
 from ...trial import Value
 from ..outputs import Outputs
 from . import category_encoding, number_embedding, text_embedding
@@ -39,7 +39,7 @@ def build(
     outputs: Outputs,
     *,
     categories: CategoryRanges = (),
-    arrays: Sequence[ArrayInput] = (),
+    arrays: Sequence[ColumnInput] = (),
 ) -> keras.Model:
     """Build an uncompiled network.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...data.columns import ArrayInput
+from ...data.columns import ColumnInput
 from ...trial import Value
 from ..named_inputs import hash_ngrams
 
@@ -22,7 +22,7 @@ DEFAULTS: dict[str, Value] = {
 }
 
 
-def split_arrays(features: Any, arrays: Sequence[ArrayInput], params: Mapping[str, Any]) -> Any:
+def split_arrays(features: Any, arrays: Sequence[ColumnInput], params: Mapping[str, Any]) -> Any:
     """Split features into those of a table, and one vector for each text.
 
     Args:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...compat.keras import layer_of
+from ...compat.keras import flat_layers, layer_of
 
 if TYPE_CHECKING:
     import keras
@@ -29,7 +29,7 @@ class ModelFacts:
     outputs: Shape | None  # output shape of one row
     own_code: str | None  # why plain Keras cannot load it without the user's code; None: it can
     activation: str | None = None  # activation of the last layer, Keras's name; None: unknown
-    n_inputs: int = 1
+    unadapted: tuple[str, ...] = ()  # layers `Normalization` without statistics
     logits: bool = False  # whether it is compiled with a loss of logits
     own_training: str | None = None  # why its own `fit` trains it; None: hpsearch's steps do
 
@@ -39,12 +39,24 @@ def read_model_facts(model: keras.Model) -> ModelFacts:
     built = model.built and bool(getattr(model, "inputs", None))
     return ModelFacts(
         compiled=bool(model.compiled),
-        inputs=tuple(model.inputs[0].shape[1:]) if built else None,
+        inputs=tuple(model.inputs[0].shape[1:]) if built and len(model.inputs) == 1 else None,
         outputs=tuple(model.outputs[0].shape[1:]) if built else None,
         own_code=find_serving_obstacle(model),
         activation=_find_last_activation(model) if built else None,
-        n_inputs=len(model.inputs) if built else 1,
+        unadapted=tuple(layer.name for layer in flat_layers(model) if _is_unadapted(layer)),
     )
+
+
+def _is_unadapted(layer: Any) -> bool:
+    """Whether a `Normalization` has neither been given statistics nor adapted to data."""
+    import keras
+
+    if type(layer) is not keras.layers.Normalization or layer.input_mean is not None:
+        return False
+    try:  # a model that was built without values was not adapted
+        return not keras.ops.convert_to_numpy(layer.adapt_mean).any()
+    except Exception:
+        return True
 
 
 def _find_last_activation(model: keras.Model) -> str | None:

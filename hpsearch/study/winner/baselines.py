@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...data import TestRows
-from ...data.columns import ArrayInput
+from ...data.columns import ColumnInput
 from ...data.schema import Schema
 from ...data.target_transform import apply_target_transforms, inverse_transform_target
 from ...training.problem import Problem
@@ -66,7 +66,7 @@ def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
     return tuple(fitted)
 
 
-def _flatten_rows(rows: np.ndarray, texts: Sequence[ArrayInput]) -> Any:
+def _flatten_rows(rows: np.ndarray, texts: Sequence[ColumnInput]) -> Any:
     """Flatten rows to one vector each; texts become counts of their words and pairs of words.
 
     Args:

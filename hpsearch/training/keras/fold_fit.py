@@ -17,11 +17,13 @@ from ...compat.keras import compute_output_shape
 from ...data.statistics import clamp_answers
 from ...data.target_transform import inverse_transform_target, transform_target
 from ...errors import TrainingError
+from ...models.named_inputs import pack_inputs, split_features
 from ...trial import TrialSpec, Value, derive_seed
 from ..batching import batch_size
 from ..class_weights import class_weights, get_class_indices
 from ..compiled_model import logits_to_probabilities, takes_class_indices, takes_logits
 from ..fold_weights import draw_fold_weights
+from ..input_layout import find_layout
 from ..losses import make_loss
 from ..optimizers import make_optimizer
 from ..problem import Problem
@@ -143,18 +145,27 @@ class FoldFit:
             model.compile(make_optimizer(self._params), loss)
 
     def _check_output(self, model: keras.Model) -> None:
-        shape = compute_output_shape(model, self._problem.row_shape)
-        self._structure = shape
+        self._layout = find_layout(self._problem, model, self._params)
+        shape = self._structure = self._compute_output_shape(model)
         if isinstance(shape, tuple) and (not shape or shape[0] is None):
-            self._problem.check_output_shape(model)
+            self._problem.require_output_shape(shape)
             return
         parts = shape.values() if isinstance(shape, Mapping) else shape
         if sum(part[-1] for part in parts) != self._problem.n_outputs:
-            self._problem.check_output_shape(model)
+            self._problem.require_output_shape(shape)
+
+    def _compute_output_shape(self, model: keras.Model) -> Any:
+        import keras
+
+        if not self._layout:
+            return compute_output_shape(model, self._problem.row_shape)
+        given = {each.name: keras.KerasTensor((None, *each.shape)) for each in self._layout}
+        answer = model.compute_output_spec(pack_inputs(model, given))
+        return keras.tree.map_structure(lambda part: tuple(part.shape), answer)
 
     # -- the data ---------------------------------------------------------------------------
 
-    def _gather(self, rows: np.ndarray) -> tuple[np.ndarray, Any]:
+    def _gather(self, rows: np.ndarray) -> tuple[Any, Any]:
         """Return features and targets of some rows for `fit`."""
         problem, s = self._problem, self._statistics
         target = problem.target[rows]
@@ -163,7 +174,17 @@ class FoldFit:
             target = transform_target(np, target, *unit)
         if self._takes_indices:
             target = target.argmax(axis=1)[:, None].astype(np.float32)
-        return s.apply(problem.take(rows)), self._split_target(target)
+        return self._split_features(s.apply(problem.take(rows))), self._split_target(target)
+
+    def _split_features(self, features: np.ndarray) -> Any:
+        """Split the features by input, if there are several."""
+        from keras import ops
+
+        if not self._layout:
+            return features
+        parts = split_features(features, self._layout)
+        arrays = {name: np.asarray(ops.convert_to_numpy(part)) for name, part in parts.items()}
+        return pack_inputs(self.model, arrays)
 
     def _split_target(self, target: np.ndarray) -> Any:
         """Split the target's columns by output, if there are several."""
@@ -265,7 +286,7 @@ class FoldFit:
 
         return EpochStart(), EpochGate()
 
-    def _predict(self, x: np.ndarray | None) -> np.ndarray:
+    def _predict(self, x: Any) -> np.ndarray:
         if x is None:
             return np.zeros((0, self._problem.n_outputs), np.float32)
         answers = self.model.predict(x, batch_size=PREDICTED_ROWS, verbose=0)

@@ -10,6 +10,7 @@ from ...models import get_convention, strip_convention
 from ...models.user_network import build_for_rows
 from ...spec.function_reference import load_object
 from ...trial import TrialSpec, Value
+from ..input_layout import list_input_shapes
 from ..problem import Problem, derive_build_seed
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def build_hypermodel(
 
     keras.utils.set_random_seed(derive_build_seed(trial.seed))
     model = build(hypermodel, params, answer_from_params(params))
-    build_for_rows(model, problem.row_shape)
+    build_for_rows(model, list_input_shapes(problem, params))
     return model
 
 

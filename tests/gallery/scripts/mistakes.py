@@ -11,6 +11,12 @@ def two_inputs(params, inputs, outputs):
     return keras.Model([first, second], L.Dense(outputs.units, outputs.activation)(x))
 
 
+def wrong_width(params, inputs, outputs):
+    first, second = keras.Input((2,), name="a"), keras.Input((1,), name="b")
+    x = L.Concatenate()([first, second])
+    return keras.Model([first, second], L.Dense(outputs.units, outputs.activation)(x))
+
+
 def without_return(params, inputs, outputs):
     keras.Sequential([L.Dense(outputs.units, outputs.activation)])
 
