@@ -176,7 +176,6 @@ def test_top_show_compare_export_and_report_read_the_study(finished):
         assert re.search(part, page)[0] == re.search(part, written)[0]
 
 
-@pytest.mark.usefixtures("inline_workers")
 def test_plan_times_a_few_epochs_and_writes_nothing(finished):
     before = (finished.folder / "journal.jsonl").read_bytes()
     told = invoke(finished.root, "plan", finished.spec).stdout
