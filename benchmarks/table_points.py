@@ -237,7 +237,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.show:
         lines = given.show.read_text(encoding="utf-8").splitlines()
-        shown[given.experiment]([json.loads(line) for line in lines])
+        records = [json.loads(line) for line in lines]
+        shown[given.experiment]([r for r in records if math.isfinite(r["score"])])
         return
     records = []
     for name in given.only.split(","):

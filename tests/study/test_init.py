@@ -141,6 +141,18 @@ def test_the_file_can_be_tuned_unchanged(made, tmp_path):
     assert result.test["roc_auc"] > 0.5
 
 
+@pytest.mark.long
+@pytest.mark.usefixtures("inline_workers")
+def test_a_study_of_tabm_is_scored_and_served_by_the_mean_of_its_members(tmp_path):
+    rows = table(tmp_path / "rows.csv", 120)
+    write_starter(str(rows), "churned", tmp_path / "s.yaml", family="tabm")
+    small = ["budget.trials=1", "training.epochs=40", "cross_validation.repeats=1"]
+    small += ["cross_validation.folds=2", "selection.finalists=0", "search_space.members=3"]
+    small += ["search_space.layers=1", "search_space.units=16", "search_space.learning_rate=0.03"]
+    result = hpsearch.tune(tmp_path / "s.yaml", overrides=small, root=tmp_path, offline=True)
+    assert result.test["roc_auc"] > 0.9  # a column gives the target away
+
+
 def test_a_file_that_is_there_is_left_as_it_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "study.yaml").write_text("mine")
