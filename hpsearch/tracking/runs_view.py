@@ -116,7 +116,7 @@ def _charts(history: History, space: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     curves = dict.fromkeys([f"val/{history.metric}", "val/loss"])
     charts: list[dict[str, Any]] = [
-        {"type": "BAR", "metricKey": "score", "displayName": "score by trial"},
+        {"type": "BAR", "metricKey": "score"},  # its title in MLflow is the metric
         *({"type": "LINE", "metricKey": metric_name(name), "displayName": name} for name in curves),
     ]
     shared = [

@@ -50,6 +50,8 @@ def interface(root: Path):
 def page(finished, browser, tmp_path_factory):
     """Opens a page of the interface and waits until it shows some texts."""
     shots = Path(os.environ.get("HPSEARCH_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
+    before = browser.get_window_size()
+    browser.set_window_size(1900, 1000)  # MLflow draws no columns beyond the edge of its table
     with interface(finished.root) as first:
         url = first.partition("/#")[0]
 
@@ -80,6 +82,7 @@ def page(finished, browser, tmp_path_factory):
             return seen
 
         yield show
+    browser.set_window_size(before["width"], before["height"])
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +107,7 @@ def test_the_views_charts_are_prepared(page, finished):
     key = read_key(finished.folder / "journal.jsonl")
     view = f"viewStateShareKey=trials-{key[:8]}&compareRunsMode=CHART"
     path = f"/experiments/{experiment}/runs?{view}"
-    page(path, "Search\n(4)", "score by trial", "val/roc_auc", "val/loss", name="charts")
+    page(path, "Search\n(4)", "val/roc_auc", "val/loss", name="charts")
 
 
 def test_the_studys_run_tells_its_result_in_words(page, finished):
