@@ -53,6 +53,7 @@ class Lineage:
     epochs: int  # epochs of the final fit
     test: Mapping[str, float]  # metrics on the locked rows
     verdict: str = ""  # comparison with the baselines on the locked rows
+    ensemble: str = ""  # its trials with their weights; "": `trial` alone
     code: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of the user's files by name
 
 

@@ -19,7 +19,7 @@ def render_version_note(lineage: Mapping[str, str]) -> str:
     Args:
         lineage: From `read_lineage`; fields that an older model lacks are omitted.
     """
-    metric = lineage.get("metric", "score")
+    metric, ensemble = lineage.get("metric", "score"), lineage.get("ensemble", "")
     lines = []
     if test := lineage.get(f"test.{metric}"):
         lines.append(f"**{format_code_span(metric)} {_shorten(test)}** on the locked test rows")
@@ -27,10 +27,13 @@ def render_version_note(lineage: Mapping[str, str]) -> str:
         lines.append(f"By these rows, it is {escape_markdown(verdict)}")
     if score := lineage.get("score"):
         spread = f" ± {_shorten(lineage['spread'], 2)}" if "spread" in lineage else ""
-        lines.append(f"{_shorten(score)}{spread} over the folds of the search")
+        alone = ", of its best trial alone" if ensemble else ""
+        lines.append(f"{_shorten(score)}{spread} over the folds of the search{alone}")
     page = run_page(lineage["experiment"], lineage["run"])
     study = escape_markdown(lineage.get("study", "its study"))
     trial = f", trial {lineage['trial']}" if "trial" in lineage else ""
+    if ensemble:
+        trial = f", an ensemble of {escape_markdown(ensemble)}"
     lines.append(f"From [{study}]({page}){trial}")
     return "\n\n".join(f"{line}." for line in lines)
 

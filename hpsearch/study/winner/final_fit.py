@@ -35,7 +35,7 @@ from ...promotion.package import EXAMPLE_ROWS, MODEL_FOLDER, Lineage, save_serve
 from ...promotion.packed_code import NOT_PACKED, explain_untrusted, find_own_code
 from ...training.final_model import FinalFitRequest, LockedPredictionRequest
 from ...training.problem import Problem
-from ...verdict import describe_verdict
+from ...verdict import describe_members, describe_verdict
 from ..file_integrity import describe_files, find_damaged_files
 from ..prepare import with_folds
 from ..user_code import list_code_files
@@ -338,6 +338,7 @@ class WinnerFit:
             epochs=self.choice.epochs,
             test=evaluated.test,
             verdict=describe_verdict(evaluated.baselines),
+            ensemble=describe_members(evaluated.members) if self.choice.is_ensemble else "",
         )
         n_rows = EXAMPLE_ROWS
         if dataset.windows:
