@@ -6,6 +6,7 @@ They are fitted on the scaled development rows before the locked rows are read.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from .holdout_metrics import compute_or_warn
 N_WORDS = 1 << 18  # hash buckets of words and pairs of words
 PAIR_FACTOR = 1_000_003
 MAX_NUMBERS = 20_000_000  # bytes of the training arrays
+ONE_THREAD_NUMBERS = 1_000_000  # features times rows up to which one thread fits a baseline
 Predict = Callable[[np.ndarray], np.ndarray]  # (n, n_features) -> (n, n_outputs)
 
 
@@ -36,7 +38,9 @@ class Baseline:
     def predict(self, schema: Schema, locked: TestRows) -> np.ndarray:
         """Predict the locked rows, (n_test, n_outputs)."""
         rows = self.problem.statistics[0].apply(schema.expand(locked.columns))
-        return self.model(_flatten_rows(rows, self.problem.array_inputs))
+        numbers = _flatten_rows(rows, self.problem.array_inputs)
+        with _limit_threads(numbers):
+            return self.model(numbers)
 
 
 def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
@@ -60,10 +64,24 @@ def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
             problem.weights,
             problem.target_transforms,
         )
-        model = compute_or_warn(f"the baseline {name}", fit)
+        with _limit_threads(rows):
+            model = compute_or_warn(f"the baseline {name}", fit)
         if model is not None:
             fitted.append(Baseline(name, model, problem))
     return tuple(fitted)
+
+
+def _limit_threads(rows: Any) -> AbstractContextManager[object]:
+    """Use one thread for small tables, and scikit-learn's default for others.
+
+    The workers train the final model meanwhile. OpenMP's threads then wait actively for each other,
+    longer than they compute.
+    """
+    from threadpoolctl import threadpool_limits
+
+    threads = 1 if rows.size <= ONE_THREAD_NUMBERS else None
+    limited: AbstractContextManager[object] = threadpool_limits(threads, user_api="openmp")
+    return limited
 
 
 def _flatten_rows(rows: np.ndarray, texts: Sequence[ColumnInput]) -> Any:
