@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -18,14 +17,13 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
-from threadpoolctl import ThreadpoolController
 
 from ...compat.optuna import trials_of, unique_trial_id
 from .axes import Array, make_axis
 from .inferred_conditions import infer_parameters
 from .model_space import ModelParameter, ModelSpace
 from .observations import Observation, collect_observations
-from .trial_model import TrialModel, fit_trial_model
+from .trial_model import TrialModel, blas_controller, fit_trial_model
 
 _N_STARTUP = 12  # Sobol points, if the budget allows
 _MAX_BELIEVED = 16  # running trials that are added with their expected scores
@@ -127,7 +125,7 @@ class GaussianProcessSampler(BaseSampler):
         if not search_space:
             return {}
         space = self._current_space(study, trial)
-        with _thread_controller().limit(limits=1):
+        with blas_controller().limit(limits=1):
             known = self._read_trials(space, trials_of(study), trial.number)
             point = self._propose(study, trial.number, space, known)
         return space.decode(space.encode(trial.system_attrs.get("fixed_params", {}), point))
@@ -312,16 +310,6 @@ def _encode_point(space: ModelSpace, params: Mapping[str, Any]) -> _EncodedPoint
     return _EncodedPoint(
         len(params), point, space.keys(point[None, :], space.active(point[None, :]))[0]
     )
-
-
-@cache
-def _thread_controller() -> ThreadpoolController:
-    """Return the controller of the threads of NumPy's and SciPy's libraries.
-
-    On matrices of 200 rows, synchronizing threads takes longer than the work, and many times longer
-    on busy cores.
-    """
-    return ThreadpoolController().select(user_api="blas")
 
 
 def _other_trials(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:

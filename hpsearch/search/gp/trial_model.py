@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+from threadpoolctl import ThreadpoolController
 
 from .acquisition import Acquisition, maximize_acquisition, sample_candidates
 from .axes import Array
@@ -117,6 +119,16 @@ class TrialModel:
         drawn = self.space.draw(rng.random((len(self.points), len(self.space))))
         centres = np.where(self.space.active(self.points), self.points, drawn)
         return centres[np.argsort(mean, kind="stable")]
+
+
+@cache
+def blas_controller() -> ThreadpoolController:
+    """Return the controller of the threads of NumPy's and SciPy's libraries.
+
+    On matrices of 200 rows, synchronizing threads takes longer than the work, and many times longer
+    on busy cores.
+    """
+    return ThreadpoolController().select(user_api="blas")
 
 
 def fit_trial_model(

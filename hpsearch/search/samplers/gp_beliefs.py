@@ -90,7 +90,7 @@ def fit_ended_trials(
     """
     from ..gp.model_space import ModelSpace
     from ..gp.observations import collect_observations
-    from ..gp.trial_model import fit_trial_model
+    from ..gp.trial_model import blas_controller, fit_trial_model
 
     declared = {p.name: p for p in space}
     known = [t for t in trials if t.state in OPTUNA_STATES and _fits(t, declared)]
@@ -100,7 +100,9 @@ def fit_ended_trials(
     if len(seen) < MIN_TRIALS:
         return None
     model_space = ModelSpace(make_model_parameters(space))
-    return fit_trial_model(model_space, seen, [model_space.encode(o.params) for o in seen])
+    points = [model_space.encode(o.params) for o in seen]
+    with blas_controller().limit(limits=1):
+        return fit_trial_model(model_space, seen, points)
 
 
 def _fits(trial: Trial, declared: Mapping[str, Parameter]) -> bool:
