@@ -72,7 +72,7 @@ def test_of_a_study_that_goes_on_nothing_is_removed_and_that_is_told(
     everything = left(root)
     CliRunner().invoke(main, ["gc", "--keep", "1"], catch_exceptions=False)
     assert everything == left(root)
-    assert "nothing of study demo is removed: it goes on" in caplog.text
+    assert "nothing of study demo is removed: it can continue" in caplog.text
 
 
 def delete_runs(root, uri, **tags) -> tuple[MlflowClient, str, list[str]]:
