@@ -215,7 +215,7 @@ def _format_caption(history: History, ranked: int, rows: int) -> str:
     front = "; ◆ the Pareto front" if len(history.objectives) > 1 else ""
     ended = f"; ended: {history.end.reason}" if history.end else ""
     line = f"{shown}{', '.join(counts) or 'no trial yet'}{front}{mark}{ended}"
-    verdict = describe_verdict(history.final.baselines) if history.final else ""
+    verdict = describe_verdict(history.final.baselines or ()) if history.final else ""
     comparison = [f"the winner is {verdict}, on the locked rows"] if verdict else []
     return "\n".join([line, *comparison, *history.notes_of_changes()])
 
