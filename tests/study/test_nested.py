@@ -8,6 +8,7 @@ import synthetic
 from inline_worker_pool import training_inline
 
 import hpsearch
+from hpsearch.tracking.runs_view import run_page
 from hpsearch.tracking.store import open_store
 
 from .conftest import invoke, with_store
@@ -75,7 +76,7 @@ def test_the_summary_is_a_run_in_the_studys_experiment(nested):
     assert metrics["outer/roc_auc_low"] < points[-1].value < metrics["outer/roc_auc_high"]
     assert ("nested", "FINISHED") == (run.data.tags["hpsearch.kind"], run.info.status)
     for study in answer["studies"]:
-        link = f"#/experiments/{study['experiment_id']}/runs/{study['run_id']}"
+        link = run_page(study["experiment_id"], study["run_id"])
         assert f"[{study['study']}]({link})" in run.data.tags["mlflow.note.content"]
 
 
