@@ -144,7 +144,7 @@ def test_a_model_that_was_exchanged_is_refused(
     path = exchanged / file
     before = path.read_bytes() if path.exists() else None
     path.write_bytes((before or b"") + b"\n")
-    with pytest.raises(PromotionError, match="a file of it has changed"):
+    with pytest.raises(PromotionError, match="one of its files has changed"):
         predict_file(store.client, Reference("exchanged"), table, io.StringIO())
     path.unlink() if before is None else path.write_bytes(before)
 
