@@ -226,7 +226,7 @@ _DECODED: dict[str, Convert] = {
     "source": _part(events.SourceVersion),
     "warm_start": _warm_start,
     "members": _parts(_part(events.EnsembleMember)),
-    "comparison": _part(events.EnsembleComparison),
+    "ensemble": _part(events.EnsembleComparison),
     "chosen_from": _part(events.SelectionBasis),
     "calibration": _calibration,
     "coverage": _part(events.IntervalCoverage),

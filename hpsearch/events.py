@@ -411,7 +411,7 @@ class WinnerChosen(Event):
     members: Sequence[EnsembleMember] = ()
     threshold: float = 0.5  # decision threshold of a binary task
     calibration: Calibration | None = None  # None: chosen by an earlier version
-    comparison: EnsembleComparison | None = None  # None: no ensemble of several trials was found
+    ensemble: EnsembleComparison | None = None  # None: no ensemble of several trials was found
     chosen_from: SelectionBasis | None = field(default=None, metadata={"key": "of"})
 
     @property

@@ -68,9 +68,9 @@ def display_name(baseline: BaselineScores) -> str:
 
 def describe_ensemble(winner: WinnerChosen | None, metric: str) -> str:
     """Describe the ensemble and its score beside the best single trial's; "" if there is none."""
-    if winner is None or winner.comparison is None:
+    if winner is None or winner.ensemble is None:
         return ""
-    found = winner.comparison
+    found = winner.ensemble
     standing = "better" if found.advantage > 0 else "worse"
     scores = (
         f"{metric} {found.score:.4f} out of fold, {found.single_score:.4f} of single trials, each "

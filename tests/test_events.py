@@ -10,6 +10,7 @@ import pytest
 import synthetic
 
 import hpsearch
+from hpsearch import event_codec
 from hpsearch.event_codec import decode_event, encode_event, from_json
 from hpsearch.events import KINDS, EpochFinished, SearchEnded, UnknownEvent
 from hpsearch.history import History
@@ -92,6 +93,16 @@ def test_an_event_with_its_defaults_is_read_as_it_was_written(kind):
     event = synthetic.event(kind, **{k: v for k, v in needed.items() if k in keys})
     assert type(event) is cls
     assert event == synthetic.events([synthetic.json_of(event)])[0]
+
+
+def test_a_part_of_one_name_has_one_type_in_every_kind():
+    """Parts are decoded by their names."""
+    types = {}
+    for kind in KINDS:
+        for field in fields(kind):
+            if field.name in event_codec._DECODED:
+                types.setdefault(field.name, set()).add(str(field.type).removesuffix(" | None"))
+    assert {} == {name: found for name, found in types.items() if len(found) > 1}
 
 
 def test_fields_and_kinds_that_a_later_version_adds_are_passed_over():

@@ -134,9 +134,9 @@ def _render_cards(history: History) -> str:
         whose = f"trial {winner.trial} alone" if winner.is_ensemble else "the winner"
         text = f"{history.metric}, {whose}{about} on fresh folds and seeds"
         cards.append((f"{winner.finalist_score:.4f}", text))
-    if winner is not None and winner.is_ensemble and winner.comparison is not None:
+    if winner is not None and winner.is_ensemble and winner.ensemble is not None:
         text = f"{history.metric}, the ensemble of {len(winner.members)} networks, out of fold"
-        cards.append((f"{winner.comparison.score:.4f}", text))
+        cards.append((f"{winner.ensemble.score:.4f}", text))
     final = history.final or WinnerEvaluated()
     if history.metric in final.test:
         interval = final.intervals.get(history.metric)

@@ -180,7 +180,7 @@ def build_result(
         threshold=final.label_threshold,
         calibration=final.calibration or Calibration(),
         coverage=final.coverage,
-        comparison=winner.comparison if winner else None,
+        comparison=winner.ensemble if winner else None,
         ensemble=describe_ensemble(winner, history.metric),
         ms_per_row=history.fitted.ms_per_row if history.fitted else None,
         objectives=[name for name, _ in history.objectives],

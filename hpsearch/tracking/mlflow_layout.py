@@ -259,10 +259,10 @@ def winner_points(history: History) -> Iterator[MetricPoint]:
         "finalist_score": winner.finalist_score,
         "finalist_score_std": winner.finalist_spread,
     }
-    if winner.comparison is not None:
-        values["ensemble_score"] = winner.comparison.score
-        values["ensemble_advantage"] = winner.comparison.advantage
-        values["ensemble_advantage_error"] = winner.comparison.error
+    if winner.ensemble is not None:
+        values["ensemble_score"] = winner.ensemble.score
+        values["ensemble_advantage"] = winner.ensemble.advantage
+        values["ensemble_advantage_error"] = winner.ensemble.error
     for name, value in values.items():
         if value is not None:
             yield MetricPoint(name, float(value), winner.time, 0)

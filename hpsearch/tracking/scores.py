@@ -49,8 +49,8 @@ def _known_scores(history: History) -> Iterator[WinnerScore]:
         folds = again.fold_scores if again else None
         where = f"fresh folds and seeds{whose}"
         yield WinnerScore(where, winner.finalist_score, _fold_interval(folds))
-    if together and winner.comparison is not None:
-        yield WinnerScore("the search, the ensemble", winner.comparison.score, None, together)
+    if together and winner.ensemble is not None:
+        yield WinnerScore("the search, the ensemble", winner.ensemble.score, None, together)
     final = history.final or WinnerEvaluated()
     if history.metric in final.test:
         between = final.intervals.get(history.metric)

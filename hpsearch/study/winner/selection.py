@@ -86,7 +86,7 @@ class Choice:
             members=self.recorded_members,
             threshold=self.threshold,
             calibration=self.calibration,
-            comparison=self.comparison,
+            ensemble=self.comparison,
             chosen_from=_basis(history, selection),
         )
 
@@ -203,7 +203,7 @@ def recorded_choice(history: History, selection: SelectionSpec) -> Choice | None
         members,
         winner.threshold,
         winner.calibration,
-        winner.comparison,
+        winner.ensemble,
     )
 
 
