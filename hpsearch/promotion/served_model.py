@@ -204,12 +204,18 @@ def _load_network(file: Path, trusted: Mapping[str, Any]) -> Any:
     """Load a `.keras` file in safe mode, without drawing weights that the file replaces.
 
     Drawing them compiles a program for each shape of weights, which takes longer than a prediction.
+
+    Raises:
+        ValueError: If it is not a `.keras` file, or holds what safe mode refuses.
     """
     import keras
 
-    with zipfile.ZipFile(file) as archive:
-        has_assets = any(name.startswith("assets/") for name in archive.namelist())
-        config = json.loads(archive.read("config.json"))
+    try:
+        with zipfile.ZipFile(file) as archive:
+            has_assets = any(name.startswith("assets/") for name in archive.namelist())
+            config = json.loads(archive.read("config.json"))
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise ValueError(f"{file.name} is not a file in Keras's format: {error}") from None
     if has_assets:  # of layers with a vocabulary; `load_weights` leaves them out
         return keras.models.load_model(file, safe_mode=True, compile=False, custom_objects=trusted)
     config = _draw_nothing({**config, "compile_config": None})

@@ -3,7 +3,7 @@
 `import keras` also imports pandas, scikit-learn, matplotlib, requests and IPython if they are
 installed, and under JAX the first `get_config` imports TensorFlow for a type check. TensorFlow's
 converter for phones imports JAX. Keras works without each of them, so they are hidden during the
-import; later imports by user code succeed.
+import; later imports by user code succeed. TensorFlow itself needs requests.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def import_keras() -> None:
     if "keras" in sys.modules:
         return
     under_tensorflow = os.environ.get("KERAS_BACKEND") == "tensorflow"
-    unused = (*UNUSED_PACKAGES, "jax") if under_tensorflow else UNUSED_PACKAGES
+    unused = {*UNUSED_PACKAGES, "jax"} - {"requests"} if under_tensorflow else UNUSED_PACKAGES
     hidden = [name for name in unused if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # an import of it raises ImportError

@@ -194,7 +194,7 @@ def test_one_hot_targets_are_the_classes_of_one(load_memory):
     data = load_memory((x, np.eye(3)[np.arange(N) % 3]))
     assert ("multiclass", (0, 1, 2)) == (data.task, data.schema.target.classes)
     np.testing.assert_array_equal(np.eye(3)[data.rows % 3], data.target)
-    assert any("task: multilabel takes them" in note for note in data.notes)
+    assert any("task: multilabel makes each a separate label" in note for note in data.notes)
     names = ["cat", "dog", "owl"]
     frame = pd.DataFrame(np.eye(3)[np.arange(N) % 3], columns=names).assign(x=x[:, 0])
     named = load_memory(frame, target=names)

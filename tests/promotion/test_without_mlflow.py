@@ -91,7 +91,7 @@ def test_the_database_refuses_a_worse_challenger_and_a_run_without_a_winner(stor
     with pytest.raises(NotBetterError, match="judged@champion stays version 1"):
         promote_run(database, store.study("dull", skill=0.5), Reference("judged"))
     empty = store.client.create_run("0").info.run_id
-    with pytest.raises(PromotionError, match="holds no fitted winner"):
+    with pytest.raises(PromotionError, match="has no fitted winner"):
         promote_run(database, empty, Reference("nothing"))
     with pytest.raises(PromotionError, match="there is no registered model 'nothing'"):
         list_versions(database, "nothing")

@@ -98,6 +98,6 @@ def test_a_running_study_a_taken_name_and_a_bad_one_are_refused(journal: Path) -
     with take_lock(journal):
         assert "is being run by" in rename("churn", "leavers").output
     assert "there is a study 'other' already" in rename("churn", "other").output
-    assert "is no name of a study" in rename("churn", "a/b").output
+    assert "is not a valid name of a study" in rename("churn", "a/b").output
     assert "Did you mean 'churn'?" in rename("churm", "leavers").output
     assert before == journal.read_bytes()
