@@ -26,7 +26,7 @@ class RecommendedRanges:
     has_normalization: bool  # whether batches are large enough for batch normalization
 
 
-REALMLP_ROWS = 20_000  # development rows from which a trial of RealMLP takes minutes on two cores
+REALMLP_ROWS = 20_000  # a trial at 8,000 rows takes minutes on two cores
 # Maximum rows: batch sizes, maximum units, maximum layers, epochs, patience, folds, repeats,
 # test fraction, minutes.
 _BY_ROWS = (
