@@ -41,12 +41,13 @@ class Inbox:
         for file in files:
             try:
                 request = decode_event(file.read_bytes())
+                if not isinstance(request, PointEnqueued | TrialStopRequested):
+                    raise FormatError("it is another kind of event")
             except (OSError, FormatError) as error:
                 logger.warning("%s: is not a request, and is ignored: %s", file, error)
                 file.unlink(missing_ok=True)
                 continue
-            if isinstance(request, PointEnqueued | TrialStopRequested):
-                found.append((file, request))
+            found.append((file, request))
         return found
 
     def is_stop_requested(self) -> bool:

@@ -143,10 +143,12 @@ def test_a_stop_of_a_trial_that_has_ended_meanwhile_changes_nothing(path):
 def test_a_file_that_is_no_request_is_removed_with_a_warning(path, caplog):
     inbox = path.parent / "inbox"
     inbox.mkdir()
-    for name, text in (("a", "{"), ("b", json.dumps({"event": "stop"})), ("c", "[]")):
+    other = json.dumps({"seq": 0, "time": 0, "event": "ended", "reason": "done"})
+    incomplete = json.dumps({"event": "stop"})
+    for name, text in (("a", "{"), ("b", incomplete), ("c", "[]"), ("d", other)):
         (inbox / f"{name}.json").write_text(text)
     search(path, trials=1)
-    assert 3 == sum("is not a request" in r.message for r in caplog.records)
+    assert 4 == sum("is not a request" in r.message for r in caplog.records)
     assert [] == list(inbox.iterdir())
 
 
