@@ -12,6 +12,7 @@ from sys import intern
 from typing import Any
 
 from . import pareto
+from .errors import JournalError
 from .events import (
     CURVES,
     RUNS,
@@ -294,6 +295,17 @@ class History:
     def attempts(self) -> list[Trial]:
         """Every attempt at every trial, by number, including those whose worker died."""
         return sorted([*self._lost, *self.last.values()], key=lambda t: (t.number, t.attempt))
+
+    def find_trial(self, number: int) -> Trial:
+        """Return the last attempt of trial `number`.
+
+        Raises:
+            JournalError: If it does not exist; lists the existing trials.
+        """
+        if number not in self.last:
+            known = f"0 to {max(self.last)}" if self.last else "none yet"
+            raise JournalError(f"study {self.name} has no trial {number}. Trials: {known}.")
+        return self.last[number]
 
     def count(self, state: TrialState) -> int:
         """Count the trials in this state."""

@@ -111,7 +111,7 @@ def trial_details(journal: Path, trial: int) -> RenderableType:
     from rich.text import Text
 
     history = load_history(journal, without=CURVES, but_of=(trial,))
-    shown = find_trial(history, trial)
+    shown = history.find_trial(trial)
     state = Text.assemble(
         (f"{history.name} {shown.name} ", "bold"), (shown.state, STYLES[shown.state])
     )
@@ -135,7 +135,7 @@ def comparison_table(journal: Path, numbers: Sequence[int]) -> Table:
         JournalError: If a trial does not exist.
     """
     history = load_history(journal, without=CURVES)
-    chosen = [find_trial(history, n) for n in numbers]
+    chosen = [history.find_trial(n) for n in numbers]
     table = make_table(title=_format_title(history))
     table.add_column("")
     for trial in chosen:
@@ -144,19 +144,6 @@ def comparison_table(journal: Path, numbers: Sequence[int]) -> Table:
         differs = len(set(cells)) > 1
         table.add_row(label, *cells, style="bold" if differs else "dim")
     return table
-
-
-def find_trial(history: History, number: int) -> Trial:
-    """Find the last attempt of trial `number`.
-
-    Raises:
-        JournalError: If it does not exist; lists the existing trials.
-    """
-    known = {trial.number: trial for trial in history.trials}
-    if number not in known:
-        there = f"0 to {max(known)}" if known else "none yet"
-        raise JournalError(f"{history.name} has no trial {number}. Trials: {there}.")
-    return known[number]
 
 
 def param_names(shown: Iterable[Trial]) -> list[str]:

@@ -8,7 +8,6 @@ import pandas as pd
 
 from ..events import CURVES
 from ..history import History, load_history
-from .terminal_tables import find_trial
 from .trial_export import trial_rows
 
 SHORT_NAMES = {  # short names of the columns of `cv_results_`
@@ -46,7 +45,7 @@ def curves_frame(journal: Path, trial: int) -> pd.DataFrame:
     Raises:
         JournalError: If there is no such trial.
     """
-    found = find_trial(load_history(journal, without=CURVES, but_of=(trial,)), trial)
+    found = load_history(journal, without=CURVES, but_of=(trial,)).find_trial(trial)
     measured = {"score": found.scores, **found.curves}
     columns = {
         (name, fold): [row[fold] for row in rows]

@@ -49,7 +49,7 @@ def enqueue_point(
     spec = load_declaration(journal, history.declaration(len(history.changes))).spec
     declared = dict(values)
     if like is not None:
-        declared = _fill_from_trial(spec, declared, _find_trial(history.last, like, history.name))
+        declared = _fill_from_trial(spec, declared, history.find_trial(like))
     params = _complete(spec, declared)
     if epochs is None and like is not None and "epochs" not in values:
         epochs = history.last[like].epochs
@@ -67,17 +67,10 @@ def stop_trial(journal: Path, number: int) -> bool:
         JournalError: If there is no such trial, or it has ended.
     """
     history = load_history(journal, without=CURVES)
-    trial = _find_trial(history.last, number, history.name)
+    trial = history.find_trial(number)
     if trial.is_finished:
         raise JournalError(f"trial {number} of study {history.name} has ended: {trial.state}")
     return post_request(journal, TrialStopRequested(trial=number, request=secrets.token_hex(8)))
-
-
-def _find_trial(trials: Mapping[int, Trial], number: int, study: str) -> Trial:
-    if number not in trials:
-        known = f"0 to {max(trials)}" if trials else "none"
-        raise JournalError(f"study {study} has no trial {number}. It has: {known}.")
-    return trials[number]
 
 
 def _fill_from_trial(

@@ -83,7 +83,7 @@ def test_a_study_whose_name_is_written_like_a_trials_is_found(run, tmp_path):
         (["show", "newer", "fast"], "'fast' is not a trial: give a number, trial-NUMBER or best"),
         (["show", "newer", "1", "2"], "show takes one trial, not 2: hpsearch compare"),
         (["show", "newr"], "Did you mean 'newer'?"),
-        (["show", "99"], "newer has no trial 99. Trials: 0 to 11."),
+        (["show", "99"], "study newer has no trial 99. Trials: 0 to 11."),
         (["compare", "newer"], "which trials?"),
         (["top", "newr"], "Did you mean 'newer'?"),
     ],

@@ -112,7 +112,7 @@ def test_a_score_that_comes_out_otherwise_is_told(here, tmp_path):
 
 
 def test_a_trial_that_is_not_there_is_named_with_those_that_are(here):
-    with pytest.raises(HpsearchError, match=r"has no trial 7\. It has: 0 to 1"):
+    with pytest.raises(HpsearchError, match=r"has no trial 7\. Trials: 0 to 1"):
         rerun_trial(journal_path(here, "offline"), 7)
 
 

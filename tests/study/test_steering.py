@@ -58,7 +58,7 @@ def test_a_point_like_a_trial_keeps_what_is_active_and_its_epochs(copied):
         (["batch_size=64"], "batch_size: is fixed to 32"),
         (["units"], "write NAME=VALUE"),
         (["units=[1"], "not valid YAML"),
-        (["--like", "99"], "study cancer has no trial 99. It has: 0 to 4"),
+        (["--like", "99"], "study cancer has no trial 99. Trials: 0 to 4"),
     ],
 )
 def test_what_is_not_a_point_is_refused_and_nothing_is_enqueued(copied, arguments, message):

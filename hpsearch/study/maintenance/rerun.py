@@ -49,12 +49,15 @@ def rerun_trial(path: Path, number: int, data: Any = None) -> Rerun:
         data: The rows, if they were passed in memory.
 
     Raises:
-        TrainingError: If the trial does not exist, has no result yet or crashes its worker.
+        JournalError: If the trial does not exist.
+        TrainingError: If it has no result yet or crashes its worker.
         DataError: If the data have changed.
     """
     events = read_page(path).events
     history = History(events)
-    trial = _find_trial(history, number)
+    trial = history.find_trial(number)
+    if not trial.is_finished:
+        raise TrainingError(f"trial {number} of study {history.name} has no result yet.")
     declared = history.declaration(trial.revision)
     study = choose_pruner(load_declaration(path, declared))
     threads = _threads(events, trial)
@@ -85,16 +88,6 @@ def rerun_trial(path: Path, number: int, data: Any = None) -> Rerun:
         difference=_largest_difference(trial, result),
         changed={k: (v, now[k]) for k, v in then.items() if k in now and now[k] != v},
     )
-
-
-def _find_trial(history: History, number: int) -> Trial:
-    if number not in history.last:
-        known = f"0 to {max(history.last)}" if history.last else "none"
-        raise TrainingError(f"study {history.name} has no trial {number}. It has: {known}.")
-    trial = history.last[number]
-    if not trial.is_finished:
-        raise TrainingError(f"trial {number} of study {history.name} has no result yet.")
-    return trial
 
 
 def _describe_dependencies(versions: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
