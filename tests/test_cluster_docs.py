@@ -1,6 +1,7 @@
-"""The commands of docs/cluster.md: what can run on one machine runs, the rest is parsed.
+"""The commands of docs/cluster.md and mlflow_server.md.
 
-Each command of the page stands in one of the tables below, so that a new one is not forgotten.
+What can run on one machine runs, the rest is parsed. Each command of the pages stands in one of the
+tables below, so that a new one is not forgotten.
 """
 
 import re
@@ -20,7 +21,10 @@ from server_parts import S3_KEYS, postgresql, postgresql_programs, s3_server
 from hpsearch.cli import main
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+PAGE = "\n".join(
+    (ROOT / "docs" / name).read_text(encoding="utf-8")
+    for name in ("cluster.md", "mlflow_server.md")
+)
 # Its first words -> how a command is tried.
 RUN = {
     "createuser": "test_the_commands_of_a_shared_server_run_as_printed",
@@ -55,7 +59,7 @@ selection: {finalists: 1}
 
 
 def commands() -> list[str]:
-    """Every command of the page's indented blocks, continued lines joined."""
+    """Every command of the pages' indented blocks, continued lines joined."""
     joined = re.sub(r"\\\n\s+", "", re.sub(r"```.*?```", "", PAGE, flags=re.S))
     lines = re.findall(r"^ {4}(\S.*)$", joined, re.M)
     return [re.sub(r"\s+#.*$", "", line) for line in lines]

@@ -27,7 +27,17 @@ from hpsearch.training.schedules import SCHEDULES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-STUDY_FILE = (ROOT / "docs" / "study_file.md").read_text(encoding="utf-8")
+PAGES = {
+    path.relative_to(ROOT / "docs").as_posix(): path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "docs").rglob("*.md"))
+}
+STUDY_FILE = "\n".join(  # the pages that describe the study file
+    PAGES[f"{name}.md"]
+    for name in (
+        *("study_file", "search_space", "hyperparameters", "metrics"),
+        *("samplers", "pruners", "trainers", "winner", "own_model"),
+    )
+)
 SHIPPED = sorted((ROOT / "hpsearch" / "search_spaces").glob("*.yaml"))
 SPECS = sorted((ROOT / "search_spaces").glob("*.yaml")) + SHIPPED
 
@@ -146,7 +156,7 @@ def test_the_documented_defaults_are_the_defaults():
 
 
 def test_documents_that_are_linked_exist():
-    for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
         text = page.read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
             assert (page.parent / target).exists(), f"{page.name}: {target}"

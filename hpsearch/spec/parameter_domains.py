@@ -1,7 +1,7 @@
 """The built-in hyperparameters: types, bounds, and the components that read them.
 
-One table serves docs/study_file.md, `hpsearch check`, the validation of the search space and the
-resolution of each trial. It is pure data, so a study file is validated without importing Keras.
+One table serves docs/hyperparameters.md, `hpsearch check`, the validation of the search space and
+the resolution of each trial. It is pure data, so a study file is validated without importing Keras.
 Additional hyperparameters of a custom function are not checked.
 """
 
@@ -355,7 +355,7 @@ def iter_readers() -> Iterator[tuple[str, ParameterDomains]]:
 
 
 def format_markdown_table() -> str:
-    """Format the table of docs/study_file.md."""
+    """Format the table of docs/hyperparameters.md."""
     rows: dict[tuple[str, str], list[str]] = {}
     for reader, reads in iter_readers():
         for name, domain in reads.items():

@@ -1,4 +1,4 @@
-"""docs/data.md documents every key, and its examples are accepted."""
+"""The pages on data document every key, and their examples are accepted."""
 
 import re
 from pathlib import Path
@@ -10,13 +10,18 @@ from ruamel.yaml import YAML
 from hpsearch.spec.data_spec import ColumnSpec, CrossValidationSpec, DataSpec, WindowSpec
 from hpsearch.spec.study_file import load_dict
 
-PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+DATA, *OTHERS = (
+    (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    for name in ("data", "text", "images", "time_series", "cross_validation")
+)
+PAGES = "\n".join([DATA, *OTHERS])
+BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGES, re.DOTALL)
 
 
 @pytest.mark.parametrize("model", [DataSpec, ColumnSpec, CrossValidationSpec, WindowSpec])
 def test_every_key_is_documented(model):
-    missing = [k for k in model.model_fields if not re.search(rf"\b{k}\b", PAGE)]
+    missing = [k for k in model.model_fields if not re.search(rf"\b{k}\b", PAGES)]
     assert [] == missing
 
 
@@ -33,4 +38,4 @@ def test_every_example_is_accepted(block):
 
 
 def test_the_table_of_spellings_is_what_the_reader_does():
-    assert PAGE == written(PAGE)
+    assert DATA == written(DATA)

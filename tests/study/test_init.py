@@ -22,7 +22,7 @@ from .test_images import images
 
 SPACES = Path(__file__).parents[2] / "search_spaces"
 
-DOCS = (Path(__file__).parents[2] / "docs" / "study_file.md").read_text(encoding="utf-8")
+DOCS = (Path(__file__).parents[2] / "docs" / "search_space.md").read_text(encoding="utf-8")
 
 
 def table(path: Path, rows: int = 400) -> Path:

@@ -133,11 +133,11 @@ def _render_training(s: StarterFacts) -> Iterator[str]:
     if s.dataset.schema.shape:
         yield "model: cnn                        # convolutions; your own: FILE.py:FUNCTION"
     elif s.family == "realmlp":
-        yield "model: realmlp                    # see docs/study_file.md; mlp trains faster"
+        yield "model: realmlp                    # see docs/hyperparameters.md; mlp trains faster"
         yield "training: {epochs: 256, early_stopping: null}   # as published: the best is kept"
         return
     elif s.family == "tabm":
-        yield "model: tabm                       # see docs/study_file.md#tabm"
+        yield "model: tabm                       # see docs/hyperparameters.md#tabm"
         yield "training: {epochs: 256, early_stopping: {patience: 16}}   # epochs at most"
         return
     else:

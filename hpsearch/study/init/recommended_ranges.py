@@ -1,7 +1,7 @@
 """Recommended search ranges for a dense network, by the size of the data.
 
 Rules of thumb, not measurements: wide enough for common data sets, narrow enough for tens of
-trials. docs/study_file.md shows the same table.
+trials. docs/search_space.md shows the same table.
 """
 
 from __future__ import annotations

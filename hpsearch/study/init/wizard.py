@@ -178,7 +178,9 @@ def _profile_images(
 ) -> StarterFacts:
     assert source.array is not None
     if source.array.ndim != 4:
-        raise SpecError(f"{location}: init is for tables and images; docs/data.md shows the others")
+        raise SpecError(
+            f"{location}: init is for tables and images; docs/data.md describes other sources"
+        )
     rough = recommend_ranges(len(source.array), 1)
     declared.setdefault("scaling", "minmax")
     declared.setdefault("test_fraction", rough.test_fraction if source.test_table is None else 0.0)
