@@ -211,6 +211,39 @@ def layer_of(output: Any) -> Any:
     return output._keras_history.operation
 
 
+def observe_calls(observe: Callable[[Any, Any], None]) -> None:
+    """Let `observe(layer, inputs)` see each call of a `Normalization` or `Discretization`.
+
+    Also let `Normalization` read its statistics from its weights at each call, with the same
+    outputs. Keras makes constants of them when the layer is built, so one model could not hold the
+    statistics of several folds.
+    """
+    import keras
+
+    normalize, discretize = keras.layers.Normalization.call, keras.layers.Discretization.call
+    if hasattr(normalize, "is_observed"):
+        return
+
+    @functools.wraps(normalize)
+    def call_normalization(self: Any, inputs: Any) -> Any:
+        observe(self, inputs)
+        constants = self.mean, getattr(self, "variance", None)
+        self.finalize_state()
+        try:
+            return normalize(self, inputs)
+        finally:
+            self.mean, self.variance = constants
+
+    @functools.wraps(discretize)
+    def call_discretization(self: Any, inputs: Any) -> Any:
+        observe(self, inputs)
+        return discretize(self, inputs)
+
+    call_normalization.is_observed = True  # type: ignore[attr-defined]
+    keras.layers.Normalization.call = call_normalization
+    keras.layers.Discretization.call = call_discretization
+
+
 # ---- compile settings ----
 
 

@@ -6,19 +6,24 @@ are predicted in a separate step with the saved file.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..data.dataset import TestRows
 from ..data.schema import Schema
 from ..models.assembly import WeightedNetwork, assemble_model, average_members
-from ..trial import TrialSpec
+from ..models.named_inputs import pack_inputs, split_features
+from ..trial import TrialSpec, Value
 from .compiled_model import find_link_activation
+from .fold_weights import make_fold_batches
 from .importance import Importance, permutation_importance
+from .input_layout import find_layout
 from .latency import measure_ms_per_row
+from .layer_adaptation import adapt_layers, find_refitted_layer
 from .own_code import open_saved_model, pack_network, require_same_answers
 from .problem import Problem
 from .trainer import Trainer
@@ -119,12 +124,25 @@ def _fit_part(trainer: Trainer, problem: Problem, member: MemberSpec) -> Weighte
     return WeightedNetwork(network, statistics, member.weight, link)
 
 
+def _adapt_to_problem(own: keras.Model, problem: Problem, params: Mapping[str, Value]) -> None:
+    """Adapt the layers of a custom model whose statistics are not among its weights."""
+    if find_refitted_layer(own) is None:
+        return
+    layout = find_layout(problem, own, problem.resolve(params))
+
+    def split(features: np.ndarray) -> Any:
+        return pack_inputs(own, split_features(features, layout)) if layout else features
+
+    adapt_layers(own, make_fold_batches(problem, params, 0, split))
+
+
 def _fit_network(
     trainer: Trainer, problem: Problem, trial: TrialSpec
 ) -> tuple[keras.Model, str | None]:
     """Return the trained network of a trial, and the activation to apply to its outputs."""
     weights = trainer.fit(trial)
     own = problem.make_own_builder(trial.params, trial.seed)()
+    _adapt_to_problem(own, problem, trial.params)
     network = problem.join(own, trial.params)  # which shares its weights
     network.set_weights(weights)
     link = find_link_activation(network, problem.task)

@@ -5,9 +5,9 @@ Used by both trainers.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ..models import find_family
 from ..models.family_registry import RowInitializer
 from ..models.step_factors import StepFactors
 from ..trial import Value, derive_seed
+from .layer_adaptation import CHUNK_ROWS, Batches, adapt_weights, has_unadapted_weights
 from .problem import Problem
 from .weight_initialization import draw_weights
 
@@ -24,9 +25,20 @@ if TYPE_CHECKING:
 MAX_ROWS = 1024  # maximum training rows for data-dependent initialization
 
 
-def draws_from_rows(problem: Problem, params: Mapping[str, Value]) -> bool:
+def draws_from_rows(problem: Problem, params: Mapping[str, Value], network: keras.Model) -> bool:
     """Whether initial weights depend on the training rows."""
-    return _find_initializer(problem, params) is not None
+    return _find_initializer(problem, params) is not None or has_unadapted_weights(network)
+
+
+def make_initial_weights(
+    problem: Problem, params: Mapping[str, Value], network: keras.Model, *, fold: int, seed: int
+) -> list[np.ndarray]:
+    """Draw a fold's initial weights, and adapt `Normalization` layers to its training rows.
+
+    The arguments are those of `draw_fold_weights`.
+    """
+    drawn = draw_fold_weights(problem, params, network, fold=fold, seed=seed)
+    return adapt_weights(network, drawn, make_fold_batches(problem, params, fold))
 
 
 def draw_fold_weights(
@@ -52,6 +64,26 @@ def draw_fold_weights(
         features = features[:, : problem.array_inputs[0].start]
     rng = np.random.default_rng(derive_seed(seed, "rows"))
     return initialize(network, weights, features, rng, problem.category_ranges)
+
+
+def make_fold_batches(
+    problem: Problem,
+    params: Mapping[str, Value],
+    fold: int,
+    split: Callable[[np.ndarray], Any] = lambda features: features,
+) -> Batches:
+    """Return a function that iterates over a network's inputs of a fold's training rows.
+
+    `split` makes the inputs of the features of rows.
+    """
+    rows, statistics = problem.folds[fold].train, problem.get_statistics(params)[fold]
+
+    def iterate() -> Iterator[Any]:
+        for start in range(0, len(rows), CHUNK_ROWS):
+            features = statistics.apply(problem.take(rows[start : start + CHUNK_ROWS]))
+            yield split(features)
+
+    return iterate
 
 
 def get_step_factors(

@@ -16,13 +16,18 @@ from typing import TYPE_CHECKING, Any
 from ..errors import HpsearchError, SpecError, TrainingError
 from ..models import find_family, load_family, make_outputs, strip_convention
 from ..models.family_registry import load_build_recorder, require_model
-from ..models.introspection.model_facts import ModelFacts, read_model_facts
+from ..models.introspection.model_facts import (
+    ModelFacts,
+    find_empty_lookup,
+    read_model_facts,
+)
 from ..models.introspection.rejection import get_rejection_state
 from ..models.introspection.space_discovery import AnswerFunction, BuildCall, explore_space
 from ..trial import Value
 from .compiled_model import get_compiled_loss, takes_logits
 from .input_layout import find_layout, list_input_shapes
 from .keras.own_training import find_own_methods
+from .layer_adaptation import find_refitted_layer
 from .multi_output import concatenate_outputs
 from .own_code import check_saving
 from .problem import Problem
@@ -191,7 +196,10 @@ def _build_model(make: Callable[[], Any], model: str) -> keras.Model:
 
 
 def _read_facts(model: keras.Model) -> ModelFacts:
-    facts = replace(read_model_facts(model), own_training=find_own_methods(model))
+    if (empty := find_empty_lookup(model)) is not None:
+        raise SpecError(_explain_empty_lookup(empty))
+    own = find_own_methods(model) or find_refitted_layer(model)
+    facts = replace(read_model_facts(model), own_training=own)
     if facts.own_training is None:
         return _with_compiled_facts(facts, model)
     outputs = facts.outputs if len(getattr(model, "outputs", None) or ()) == 1 else None
@@ -237,7 +245,7 @@ def _format_user_error(model: str, error: Exception) -> str:
 def _summarize_facts(seen: Sequence[ModelFacts], **more: Any) -> ModelInspection:
     """Summarize the facts common to the built models."""
     names = dict.fromkeys(name for f in seen for name in f.unadapted)
-    notes = (*more.pop("notes", ()), *([_explain_unadapted(", ".join(names))] if names else []))
+    notes = (*more.pop("notes", ()), *([_explain_adaptation(", ".join(names))] if names else []))
     return ModelInspection(
         notes=notes,
         compiled=any(f.compiled for f in seen),
@@ -251,11 +259,15 @@ def _summarize_facts(seen: Sequence[ModelFacts], **more: Any) -> ModelInspection
     )
 
 
-def _explain_unadapted(names: str) -> str:
+def _explain_adaptation(names: str) -> str:
+    return f"{names}: adapted to the training rows of each fold, and to all of them in the end"
+
+
+def _explain_empty_lookup(layer: str) -> str:
     return (
-        f"Normalization {names} is not adapted and passes its input on: the columns are already "
-        "scaled by the training rows of each fold (data.scaling), so leave it out, or give it "
-        "mean= and variance="
+        f"{layer} has no vocabulary, and works only in a graph of TensorFlow, which a served model "
+        "does not need: categories reach the model as 0/1 features and a text (kind: text) as the "
+        "numbers of its tokens, so leave the layer out, or give it vocabulary="
     )
 
 

@@ -27,6 +27,7 @@ from ..spec.function_reference import resolve_reference
 from ..spec.type_coercion import resolve_params
 from ..trial import Direction, Value, derive_seed
 from .input_layout import find_layout, join_inputs, list_input_shapes
+from .layer_adaptation import prepare_adaptation
 from .metrics import Metric, get_metric, load_custom_metric
 from .multi_output import concatenate_outputs
 
@@ -153,6 +154,7 @@ class Problem:
                 import keras
 
                 keras.utils.set_random_seed(derive_build_seed(seed))
+                prepare_adaptation()
             model = family.build(chosen, shapes, outputs, **also)
             build_for_rows(model, shapes)
             if family.defaults is None and not find_layout(self, model, chosen):

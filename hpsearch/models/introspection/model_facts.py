@@ -29,7 +29,7 @@ class ModelFacts:
     outputs: Shape | None  # output shape of one row
     own_code: str | None  # why plain Keras cannot load it without the user's code; None: it can
     activation: str | None = None  # activation of the last layer, Keras's name; None: unknown
-    unadapted: tuple[str, ...] = ()  # layers `Normalization` without statistics
+    unadapted: tuple[str, ...] = ()  # layers that each fold adapts to its training rows
     logits: bool = False  # whether it is compiled with a loss of logits
     own_training: str | None = None  # why its own `fit` trains it; None: hpsearch's steps do
 
@@ -43,20 +43,35 @@ def read_model_facts(model: keras.Model) -> ModelFacts:
         outputs=tuple(model.outputs[0].shape[1:]) if built else None,
         own_code=find_serving_obstacle(model),
         activation=_find_last_activation(model) if built else None,
-        unadapted=tuple(layer.name for layer in flat_layers(model) if _is_unadapted(layer)),
+        unadapted=tuple(layer.name for layer in flat_layers(model) if is_unadapted(layer)),
     )
 
 
-def _is_unadapted(layer: Any) -> bool:
-    """Whether a `Normalization` has neither been given statistics nor adapted to data."""
+def is_unadapted(layer: Any) -> bool:
+    """Whether a layer has neither been given its statistics nor adapted to data."""
     import keras
 
-    if type(layer) is not keras.layers.Normalization or layer.input_mean is not None:
+    if isinstance(layer, keras.layers.Discretization):
+        return layer.bin_boundaries is None
+    if not isinstance(layer, keras.layers.Normalization) or layer.input_mean is not None:
         return False
     try:  # a model that was built without values was not adapted
-        return not keras.ops.convert_to_numpy(layer.adapt_mean).any()
+        mean, variance = map(keras.ops.convert_to_numpy, (layer.adapt_mean, layer.adapt_variance))
     except Exception:
         return True
+    return bool((mean == 0).all() and (variance == 1).all())
+
+
+def find_empty_lookup(model: keras.Model) -> str | None:
+    """Find a layer that looks cells up in a vocabulary that it lacks; None if there is none."""
+    import keras
+
+    k = keras.layers
+    for layer in flat_layers(model):
+        kinds = (k.StringLookup, k.IntegerLookup, k.TextVectorization)
+        if isinstance(layer, kinds) and not layer.get_vocabulary(include_special_tokens=False):
+            return f"{type(layer).__name__} {layer.name!r}"
+    return None
 
 
 def _find_last_activation(model: keras.Model) -> str | None:

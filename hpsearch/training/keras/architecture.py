@@ -11,7 +11,8 @@ import numpy as np
 from ...models import Family
 from ...trial import TrialSpec, Value
 from ..compiled_model import get_compiled_loss, takes_class_indices
-from ..fold_weights import draw_fold_weights, get_step_factors
+from ..fold_weights import get_step_factors, make_fold_batches, make_initial_weights
+from ..layer_adaptation import adapt_weights
 from ..losses import list_loss_params, make_loss
 from ..multi_output import adapt_loss
 from ..optimizers import make_optimizer_arguments
@@ -41,10 +42,13 @@ class Architecture:
         self, trial: TrialSpec, fold: int, params: Mapping[str, Value]
     ) -> FoldState:
         """Return the initial state of a fold of `trial`."""
-        weights = self.built_weights
-        if self.blueprint is not None:
+        problem, blueprint = self.problem, self.blueprint
+        if blueprint is not None:
             seed = trial.fold_seed(fold, "weights")
-            weights = draw_fold_weights(self.problem, params, self.blueprint, fold=fold, seed=seed)
+            weights = make_initial_weights(problem, params, blueprint, fold=fold, seed=seed)
+        else:
+            batches = make_fold_batches(problem, params, fold)
+            weights = adapt_weights(self.shared_model.model, self.built_weights, batches)
         rate = None
         if not self.is_user_compiled:
             rate = initial_learning_rate(params)

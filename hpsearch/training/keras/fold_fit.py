@@ -22,8 +22,9 @@ from ...trial import TrialSpec, Value, derive_seed
 from ..batching import batch_size
 from ..class_weights import class_weights, get_class_indices
 from ..compiled_model import logits_to_probabilities, takes_class_indices, takes_logits
-from ..fold_weights import draw_fold_weights
+from ..fold_weights import draw_fold_weights, make_fold_batches
 from ..input_layout import find_layout
+from ..layer_adaptation import adapt_layers
 from ..losses import make_loss
 from ..optimizers import make_optimizer
 from ..problem import Problem
@@ -132,6 +133,8 @@ class FoldFit:
             seed = self._fold_seed("weights")
             drawn = draw_fold_weights(self._problem, self._params, plan, fold=self._fold, seed=seed)
             model.set_weights(drawn)
+        split = self._split_features
+        adapt_layers(model, make_fold_batches(self._problem, self._params, self._fold, split))
         seeds = [v for v in model.variables if v.name == "seed_generator_state"]
         for place, variable in enumerate(seeds):
             variable.assign([derive_seed(self._fold_seed("dropout"), place), 0])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ...errors import SpecError
 from ...spec.function_reference import load_function, resolve_reference
 from ...trial import Value
+from ..layer_adaptation import find_refitted_layer
 from ..problem import Problem
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def find_own_training(model: keras.Model, problem: Problem) -> str | None:
     """Explain why `model` is trained by its own `fit`; None if by hpsearch's steps."""
     if problem.callbacks:
         return "callbacks are declared, which may do anything between two epochs"
-    return find_own_methods(model) or problem.own_fit
+    return find_own_methods(model) or problem.own_fit or find_refitted_layer(model)
 
 
 def find_own_methods(model: keras.Model) -> str | None:

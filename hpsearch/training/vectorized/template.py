@@ -20,7 +20,7 @@ from ...models import load_family
 from ...spec.function_reference import is_reference
 from ...trial import TrialSpec, Value
 from ..class_weights import class_weights
-from ..fold_weights import draw_fold_weights, draws_from_rows, get_step_factors
+from ..fold_weights import draws_from_rows, get_step_factors, make_initial_weights
 from ..problem import Problem
 from ..schedules import Schedule, has_scheduled_strengths, make_schedule
 from ..weight_initialization import Distribution, draw_variable, get_distribution
@@ -127,10 +127,10 @@ class Template:
         self, problem: Problem, params: Mapping[str, Value], seeds: Sequence[int]
     ) -> Any:
         """Draw each fold's weights on the host, `LaneGiven`; None if the device draws them."""
-        if draws_from_rows(problem, params):
-            plan, network = self.network.plan, self.network
+        plan, network = self.network.plan, self.network
+        if draws_from_rows(problem, params, plan):
             drawn = [
-                draw_fold_weights(problem, params, plan, fold=fold, seed=seed)
+                make_initial_weights(problem, params, plan, fold=fold, seed=seed)
                 for fold, seed in enumerate(seeds)
             ]
             vectors, others = zip(*(network.initial_weights(d, 0) for d in drawn), strict=True)

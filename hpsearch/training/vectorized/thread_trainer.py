@@ -13,7 +13,7 @@ import numpy as np
 from ...errors import TrainingError, UnsuitableError
 from ...trial import TrialResult, TrialSpec
 from ..class_weights import class_weights
-from ..fold_weights import draw_fold_weights, get_step_factors
+from ..fold_weights import get_step_factors, make_initial_weights
 from ..metrics import Metric
 from ..problem import Problem
 from ..trainer import ReportGenerator
@@ -141,7 +141,7 @@ class ThreadTrainer:
 
         def draw(fold: int) -> list[np.ndarray]:
             seed = progress.trial.fold_seed(fold, "weights")
-            return draw_fold_weights(self.problem, params, plan, fold=fold, seed=seed)
+            return make_initial_weights(self.problem, params, plan, fold=fold, seed=seed)
 
         factors = get_step_factors(self.problem, params, plan)
         return TrialRun(progress, params, recipe, tuple(weights), draw, factors)

@@ -36,7 +36,7 @@ class TrialRun:
     params: Mapping[str, Value]  # including the fixed ones
     recipe: Recipe
     class_weights: tuple[np.ndarray | None, ...]  # of each fold; see `training.class_weights`
-    draw_weights: Callable[[int], list[np.ndarray]]  # fold -> weights; see `draw_fold_weights`
+    draw_weights: Callable[[int], list[np.ndarray]]  # fold -> weights; see `make_initial_weights`
     factors: StepFactors | None = None
     evaluates: bool = True  # whether validation rows are evaluated
     programs: Sequence[Future[Any]] = ()  # they train, evaluate and measure an epoch of a lane
