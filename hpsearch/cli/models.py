@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -19,6 +18,7 @@ import click
 from ..errors import DataError
 from .completion import complete_model_names, complete_models, complete_studies
 from .group import main
+from .json_output import json_option, print_answer
 from .output import (
     OVERWRITE,
     check_output,
@@ -71,6 +71,7 @@ def _store_files(client: Any) -> list[Path]:
 @click.option("--force", is_flag=True, help="Promote even if the challenger is no better.")
 @KEY
 @store_option()
+@json_option
 def promote(
     study: str,
     reference: str,
@@ -79,6 +80,7 @@ def promote(
     force: bool,
     key: str,
     tracking_uri: str | None,
+    as_json: bool,
 ) -> None:
     """Put the winner of STUDY in use, if it beats the champion on the same locked rows.
 
@@ -97,6 +99,11 @@ def promote(
         key=key,
         tracking_uri=tracking_uri,
     )
+    if as_json:
+        from ..answers.from_results import describe_promotion
+
+        print_answer(describe_promotion(study, done))
+        return
     if done.comparison is not None:
         print_line(str(done.comparison))
     print_line(f"{done.name}@{done.alias} is version {done.version} of {study}")
@@ -109,24 +116,40 @@ def promote(
 @main.command()
 @click.argument("name", shell_complete=complete_model_names)
 @store_option()
-def rollback(name: str, tracking_uri: str | None) -> None:
+@json_option
+def rollback(name: str, tracking_uri: str | None, as_json: bool) -> None:
     """Make the last champion of NAME the champion again."""
     from ..study.in_use import rollback as restore_champion
 
     done = restore_champion(name, tracking_uri=tracking_uri)
+    if as_json:
+        from ..answers.action_answers import RollbackAnswer
+
+        version, before = done.version, done.before
+        print_answer(
+            RollbackAnswer(name=done.name, alias=done.alias, version=version, before=before)
+        )
+        return
     print_line(f"{done.name}@{done.alias} is version {done.version} again, before: {done.before}")
 
 
 @main.command()
 @store_option()
-def models(tracking_uri: str | None) -> None:
+@json_option
+def models(tracking_uri: str | None, as_json: bool) -> None:
     """List the registered models: names, versions, aliases, scores and dates."""
     from ..study.in_use import list_models
     from .results import make_table
     from .terminal import make_console
 
+    rows = list_models(tracking_uri=tracking_uri)
+    if as_json:
+        from ..answers.from_results import describe_models
+
+        print_answer(describe_models(rows))
+        return
     shown = make_table("model", "version", "alias", "study", "trial", "score", "since")
-    for row in list_models(tracking_uri=tracking_uri):
+    for row in rows:
         since = datetime.fromtimestamp(row.since / 1000).strftime("%Y-%m-%d %H:%M")
         of = row.lineage
         score = f"{of.get('metric', '')} {float(of['score']):.4f}" if "score" in of else ""
@@ -147,7 +170,10 @@ def models(tracking_uri: str | None) -> None:
 )
 @output_option("A folder to make.", required=True)
 @store_option()
-def export_model(model: str, format: str, output: Path, tracking_uri: str | None) -> None:
+@json_option
+def export_model(
+    model: str, format: str, output: Path, tracking_uri: str | None, as_json: bool
+) -> None:
     """Write the network of MODEL, given as NAME@ALIAS, for another runtime, with its schema."""
     if find_spec("tensorflow"):  # SavedModel and ONNX are written by TensorFlow
         os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -158,6 +184,12 @@ def export_model(model: str, format: str, output: Path, tracking_uri: str | None
         if not output.is_dir():
             check_output(output, inputs=_store_files(client))
         done = promotion.export_model(client, reference, output, format=format)
+    if as_json:
+        from ..answers.action_answers import ExportModelAnswer
+
+        files = [str(path) for path in done]
+        print_answer(ExportModelAnswer(model=str(reference), format=format, files=files))
+        return
     for path in done:
         print_line(str(path))
 
@@ -181,7 +213,7 @@ def export_model(model: str, format: str, output: Path, tracking_uri: str | None
     help="Add low and high, or the set of classes, that hold the truth of this share of rows.",
 )
 @click.option("--strict", is_flag=True, help="Refuse missing cells and unknown categories.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object of what was read.")
+@json_option
 @store_option()
 def predict(
     model: str,
@@ -233,8 +265,9 @@ def predict(
     for line in promotion.describe_counts(counts):
         print_line(line, err=True)
     if as_json:
-        summary = {"model": str(reference), "output": str(output), **counts.as_json()}
-        print_line(json.dumps(summary))
+        from ..answers.action_answers import PredictAnswer
+
+        print_answer(PredictAnswer(model=str(reference), output=str(output), **counts.as_json()))
 
 
 def _validate_separator(separator: str) -> str:

@@ -6,6 +6,7 @@ import click
 
 from .completion import complete_studies, complete_trial_numbers
 from .group import main
+from .json_output import json_option, print_answer
 from .terminal import print_line
 
 
@@ -14,7 +15,10 @@ from .terminal import print_line
 @click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--like", metavar="TRIAL", help="Take the other hyperparameters from 5 or best.")
 @click.option("--epochs", type=click.IntRange(1), help="Train for up to this many epochs.")
-def enqueue(study: str, values: tuple[str, ...], like: str | None, epochs: int | None) -> None:
+@json_option
+def enqueue(
+    study: str, values: tuple[str, ...], like: str | None, epochs: int | None, as_json: bool
+) -> None:
     """Train a trial of STUDY with these hyperparameters next, beyond its budget of trials.
 
     Also while the study runs. Hyperparameters that are not named take Keras's defaults, or those
@@ -28,6 +32,12 @@ def enqueue(study: str, values: tuple[str, ...], like: str | None, epochs: int |
     journal = require_journal(study)
     number = None if like is None else trial_number(journal, like)
     done = enqueue_point(journal, dict(map(parse_assignment, values)), like=number, epochs=epochs)
+    if as_json:
+        from ..answers.action_answers import EnqueueAnswer
+
+        params = dict(done.params)
+        print_answer(EnqueueAnswer(study=study, params=params, is_running=done.is_running))
+        return
     point = ", ".join(f"{name}={value}" for name, value in done.params.items())
     print_line(f"enqueued: {point}")
     if not done.is_running:
@@ -39,7 +49,8 @@ def enqueue(study: str, values: tuple[str, ...], like: str | None, epochs: int |
 @click.argument(
     "trial", type=click.IntRange(0), required=False, shell_complete=complete_trial_numbers
 )
-def stop(study: str, trial: int | None) -> None:
+@json_option
+def stop(study: str, trial: int | None, as_json: bool) -> None:
     """Stop TRIAL of STUDY after its current epoch, or the process that runs STUDY.
 
     A stopped trial is pruned. A stopped process lets its running trials finish, as after Ctrl-C;
@@ -50,9 +61,15 @@ def stop(study: str, trial: int | None) -> None:
     from .study_paths import require_journal
 
     journal = require_journal(study)
-    if trial is None:
-        print_line(f"{post_stop(journal)} stops when its running trials have finished")
-    elif stop_trial(journal, trial):
+    owner = post_stop(journal) if trial is None else ""
+    is_running = trial is None or stop_trial(journal, trial)
+    if as_json:
+        from ..answers.action_answers import StopAnswer
+
+        print_answer(StopAnswer(study=study, trial=trial, is_running=is_running))
+    elif trial is None:
+        print_line(f"{owner} stops when its running trials have finished")
+    elif is_running:
         print_line(f"trial {trial} stops after its current epoch")
     else:
         print_line(f"no process runs {study}: the next hpsearch tune stops trial {trial}")

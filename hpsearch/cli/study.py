@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from .completion import complete_paths
 from .group import main
+from .json_output import json_option, print_answer
 from .output import OVERWRITE, new_file, output_option
 from .store_option import store_option
 from .terminal import ignore_closed_output, print_line, waiting_line
@@ -77,7 +77,7 @@ def _make_setting(key: str) -> Callable[[click.Context, click.Parameter, Any], s
     type=click.Path(file_okay=False, path_type=Path),
     help="Write TensorBoard's event files below this folder as well.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def tune(
     spec: Path,
@@ -124,7 +124,9 @@ def tune(
             stop_requested=interrupt.is_requested,
         )
     if as_json:
-        print_line(json.dumps(result.as_json()))
+        from ..answers.result_answers import TuneAnswer
+
+        print_answer(TuneAnswer.model_validate(result.as_json()))
     elif not quiet:
         from .results import show_result
 
@@ -164,7 +166,7 @@ def _uri_option(tracking_uri: str | None) -> str:
 @click.option(
     "--offline", is_flag=True, help="Do not use MLflow now; `hpsearch sync` sends the study later."
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def nested(
     spec: Path,
@@ -205,7 +207,9 @@ def nested(
         accept_changes=accept_changes,
     )
     if as_json:
-        print_line(json.dumps(result.as_json()))
+        from ..answers.result_answers import NestedAnswer
+
+        print_answer(NestedAnswer.model_validate(result.as_json()))
     else:
         from .results import show_nested
 
@@ -222,14 +226,34 @@ def nested(
 @click.option("-o", "--output", type=SPEC, default=Path("study.yaml"), help="The file to write.")
 @click.option("--family", type=click.Choice(TABLE_FAMILIES), help="Of a table's network.")
 @click.option("--set", "settings", multiple=True, help="data.KEY=value, to read a difficult table.")
+@json_option
 def init(
-    source: str, target: str | None, output: Path, family: str | None, settings: tuple[str, ...]
+    source: str,
+    target: str | None,
+    output: Path,
+    family: str | None,
+    settings: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Write a commented study file for the table or folder of images SOURCE, ready for tune."""
     from ..study.init.wizard import write_starter
 
     with waiting_line("reading the data"):
         starter = write_starter(source, target, output, settings, family)
+    if as_json:
+        from ..answers.result_answers import InitAnswer
+
+        print_answer(
+            InitAnswer(
+                file=str(output),
+                schema_file=starter.schema,
+                task=starter.task,
+                metric=starter.metric,
+                family=starter.family,
+                rows=starter.dataset.n_rows,
+            )
+        )
+        return
     print_line(f"{output}: {starter.task}, {starter.dataset.n_rows:,} development rows", err=True)
     print_line(f"next: hpsearch check {output} · hpsearch tune {output}", err=True)
 
@@ -237,31 +261,54 @@ def init(
 @main.command()
 @output_option("A file, instead of standard output.")
 @OVERWRITE
-def schema(output: Path | None, overwrite: bool) -> None:
+@click.option("--answer", metavar="COMMAND", help="The schema of what COMMAND --json prints.")
+def schema(output: Path | None, overwrite: bool, answer: str | None) -> None:
     """Print the JSON schema of a study file, with which an editor completes and checks it."""
-    from ..study.file_schema import format_schema
-
+    text = _format_study_schema() if answer is None else _format_answer_schema(answer)
     if output is None:
-        print_line(format_schema().rstrip())
+        print_line(text.rstrip())
         return
     with new_file(output, overwrite=overwrite) as draft:
-        draft.write_text(format_schema(), encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
+    if answer is not None:
+        return
     print_line(f"{output}: name it in the first line of a study file:", err=True)
     print_line(f"# yaml-language-server: $schema={output.as_posix()}", err=True)
+
+
+def _format_study_schema() -> str:
+    from ..study.file_schema import format_schema
+
+    return format_schema()
+
+
+def _format_answer_schema(command: str) -> str:
+    from ..answers.schemas import ANSWERS, format_answer_schema
+
+    if command not in ANSWERS:
+        raise click.UsageError(f"{command!r} has no --json. These have: {', '.join(ANSWERS)}.")
+    return format_answer_schema(command)
 
 
 @main.command()
 @click.argument("spec", type=SPEC)
 @click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
 @click.option("--data/--no-data", default=True, help="Read the data as well.")
-def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
+@json_option
+def check(spec: Path, settings: tuple[str, ...], data: bool, as_json: bool) -> None:
     """Validate SPEC and describe it, without training anything."""
+    from ..study.check import check as check_study
     from ..study.check import inspect_data
     from ..study.prepare import describe_training
     from ..study.tune import read_spec
     from .results import show_data
     from .space_table import show_space
 
+    if as_json:
+        from ..answers.from_results import describe_check
+
+        print_answer(describe_check(check_study(spec, overrides=settings, read_data=data)))
+        return
     study = read_spec(spec, settings)
     show_space(study)
     print_line(describe_training(study))
@@ -276,11 +323,17 @@ def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
 @main.command()
 @click.argument("spec", type=SPEC)
 @click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
-def plan(spec: Path, settings: tuple[str, ...]) -> None:
+@json_option
+def plan(spec: Path, settings: tuple[str, ...], as_json: bool) -> None:
     """Time a few epochs of SPEC on the real data and estimate the study."""
     from ..study.maintenance.plan import plan as make_plan
     from .results import show_plan
 
     with waiting_line("starting") as tell:
         made = make_plan(spec, overrides=settings, tell=tell)
+    if as_json:
+        from ..answers.from_results import describe_plan
+
+        print_answer(describe_plan(made))
+        return
     show_plan(made)

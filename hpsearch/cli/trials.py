@@ -11,14 +11,21 @@ import click
 
 from .completion import complete_studies, complete_trials
 from .group import main
+from .json_output import json_option, print_answer
 from .output import OVERWRITE, new_file, output_option
 from .study_paths import journal_or_newest, list_journals, split_study_and_trials
 from .terminal import make_console, print_line
 
 
 @main.command()
-def studies() -> None:
+@json_option
+def studies(as_json: bool) -> None:
     """List the studies of this folder, newest first."""
+    if as_json:
+        from ..answers.from_journal import list_studies
+
+        print_answer(list_studies(list_journals()))
+        return
     from ..reporting.studies_table import studies_table
 
     make_console().print(studies_table(list_journals()))
@@ -30,16 +37,24 @@ def studies() -> None:
 @click.option(
     "--all", "everything", is_flag=True, help="Include pruned trials, dimmed, by their last score."
 )
-def top(study: str | None, rows: int, everything: bool) -> None:
+@json_option
+def top(study: str | None, rows: int, everything: bool, as_json: bool) -> None:
     """Show the best trials of STUDY, or of the newest study, as a table."""
+    journal = journal_or_newest(study)
+    if as_json:
+        from ..answers.from_journal import list_top_trials
+
+        print_answer(list_top_trials(journal, rows, with_pruned=everything))
+        return
     from ..reporting.terminal_tables import top_table
 
-    make_console().print(top_table(journal_or_newest(study), rows, with_pruned=everything))
+    make_console().print(top_table(journal, rows, with_pruned=everything))
 
 
 @main.command()
 @click.argument("arguments", nargs=-1, metavar="[STUDY] [TRIAL]", shell_complete=complete_trials)
-def show(arguments: tuple[str, ...]) -> None:
+@json_option
+def show(arguments: tuple[str, ...], as_json: bool) -> None:
     """Show one TRIAL of STUDY: its hyperparameters, folds and curve, or why it failed.
 
     TRIAL is 5, trial-5 or best, which is the default.
@@ -50,6 +65,11 @@ def show(arguments: tuple[str, ...]) -> None:
     if len(trials) > 1:
         raise click.UsageError(f"show takes one trial, not {len(trials)}: hpsearch compare")
     number = trial_number(journal, trials[0] if trials else "best")
+    if as_json:
+        from ..answers.from_journal import describe_trial
+
+        print_answer(describe_trial(journal, number))
+        return
     make_console().print(trial_details(journal, number))
 
 
@@ -57,7 +77,8 @@ def show(arguments: tuple[str, ...]) -> None:
 @click.argument(
     "arguments", nargs=-1, required=True, metavar="[STUDY] TRIAL...", shell_complete=complete_trials
 )
-def compare(arguments: tuple[str, ...]) -> None:
+@json_option
+def compare(arguments: tuple[str, ...], as_json: bool) -> None:
     """Compare TRIALS of STUDY side by side; each is 5, trial-5 or best."""
     from ..reporting.terminal_tables import comparison_table, trial_number
 
@@ -65,6 +86,11 @@ def compare(arguments: tuple[str, ...]) -> None:
     if not trials:
         raise click.UsageError("which trials? For example: hpsearch compare STUDY best 5")
     numbers = [trial_number(journal, trial) for trial in trials]
+    if as_json:
+        from ..answers.from_journal import compare_trials
+
+        print_answer(compare_trials(journal, numbers))
+        return
     make_console().print(comparison_table(journal, numbers))
 
 
@@ -83,8 +109,14 @@ def compare(arguments: tuple[str, ...]) -> None:
     is_flag=True,
     help="Write a CSV file that is safe to open in spreadsheets: formulas get a leading '.",
 )
+@json_option
 def export(
-    study: str | None, output: Path, overwrite: bool, form: str | None, safe_csv: bool
+    study: str | None,
+    output: Path,
+    overwrite: bool,
+    form: str | None,
+    safe_csv: bool,
+    as_json: bool,
 ) -> None:
     """Export all trials of STUDY, with scikit-learn's column names or as an Optuna study."""
     from ..reporting.trial_export import choose_format
@@ -94,13 +126,19 @@ def export(
     with new_file(output, overwrite=overwrite) as draft:
         count = write(journal, draft, form="safe-csv" if safe_csv else form)
     print_line(f"{count} trials to {output}", err=True)
+    if as_json:
+        from ..answers.action_answers import ExportAnswer
+
+        name = journal.parent.name
+        print_answer(ExportAnswer(study=name, file=str(output), format=form, trials=count))
 
 
 @main.command()
 @click.argument("study", required=False, shell_complete=complete_studies)
 @output_option("The HTML page to write; the default is report.html in the study's folder.")
 @OVERWRITE
-def report(study: str | None, output: Path | None, overwrite: bool) -> None:
+@json_option
+def report(study: str | None, output: Path | None, overwrite: bool, as_json: bool) -> None:
     """Write the HTML report of STUDY: verdict, figures, trials, data and study file."""
     from ..reporting.html import REPORT, write_report
     from ..reporting.html import render_report as page_of
@@ -108,8 +146,13 @@ def report(study: str | None, output: Path | None, overwrite: bool) -> None:
     journal = journal_or_newest(study)
     if output is None:
         write_report(journal)
-        print_line(f"{journal.with_name(REPORT)}")
-        return
-    with new_file(output, overwrite=overwrite) as draft:
-        draft.write_text(page_of(journal), encoding="utf-8")
-    print_line(f"{output}", err=True)
+    else:
+        with new_file(output, overwrite=overwrite) as draft:
+            draft.write_text(page_of(journal), encoding="utf-8")
+    file = journal.with_name(REPORT) if output is None else output
+    if as_json:
+        from ..answers.action_answers import FileAnswer
+
+        print_answer(FileAnswer(study=journal.parent.name, file=str(file)))
+    else:
+        print_line(f"{file}", err=output is not None)

@@ -24,6 +24,7 @@ from ..platforms.processes import kill_group, own_group, terminate_group
 from ..redaction import redact
 from .completion import complete_studies
 from .group import main
+from .json_output import json_option, print_answer
 from .store_option import Command, store_option
 from .terminal import print_line
 
@@ -48,7 +49,10 @@ def port_option(first: int, what: str = "Port on loopback") -> Callable[[Command
 @port_option(FIRST_PORT)
 @click.option("--key", default="", help="Which study of that name, where the store has several.")
 @store_option()
-def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) -> None:
+@json_option
+def ui(
+    study: str | None, port: int | None, key: str, tracking_uri: str | None, as_json: bool
+) -> None:
     """Open the trials of STUDY in MLflow's user interface on this machine.
 
     Without STUDY: the newest study of this folder. Beside it, the study's live page is served on
@@ -67,9 +71,12 @@ def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) 
     page = _find_page(uri, study, key)
     if is_server(uri):
         if uri.startswith("databricks"):
-            print_line(f"{uri} has its own user interface: open the workspace in a browser")
+            if as_json:
+                show_address(uri, as_json=True)
+            else:
+                print_line(f"{uri} has its own user interface: open the workspace in a browser")
             return
-        show_address(f"{remove_login(uri).rstrip('/')}/{page}")
+        show_address(f"{remove_login(uri).rstrip('/')}/{page}", as_json=as_json)
         return
     artifacts = (Path.cwd() / "mlruns" / "artifacts").resolve()
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
@@ -83,7 +90,7 @@ def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) 
     }
     address = f"http://127.0.0.1:{port}"
     with _serve_live_page(study):
-        raise SystemExit(_run_server(command, environment, address, page))
+        raise SystemExit(_run_server(command, environment, address, page, as_json=as_json))
 
 
 @contextmanager
@@ -139,8 +146,14 @@ def _find_page(uri: str, study: str | None, key: str) -> str:
     return find_runs_page(client, run)
 
 
-def show_address(page: str) -> None:
+def show_address(page: str, *, as_json: bool = False) -> None:
     """Print the address, and open it in a browser if run on a terminal."""
+    if as_json:
+        from ..answers.action_answers import AddressAnswer
+
+        print_answer(AddressAnswer(address=page))
+        sys.stdout.flush()  # a reader waits for it while the server runs
+        return
     print_line(page)
     if sys.stdout.isatty():
         click.launch(page)
@@ -176,7 +189,9 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _run_server(command: list[str], environment: dict[str, str], address: str, page: str) -> int:
+def _run_server(
+    command: list[str], environment: dict[str, str], address: str, page: str, *, as_json: bool
+) -> int:
     """Run MLflow until it ends or a signal arrives, then end all of its processes.
 
     Its output is shown only if it does not start: it logs every request.
@@ -189,7 +204,7 @@ def _run_server(command: list[str], environment: dict[str, str], address: str, p
         )
         try:
             if _wait_until_it_answers(server, address):
-                show_address(f"{address}/{page}")
+                show_address(f"{address}/{page}", as_json=as_json)
                 return server.wait()
             output.seek(0)
             print_line(redact(output.read().decode(errors="replace")).rstrip(), err=True)

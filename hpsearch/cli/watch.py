@@ -11,6 +11,7 @@ import click
 from ..platforms.interrupts import handle_stop_signals
 from .completion import complete_studies
 from .group import main
+from .json_output import json_option, print_answer
 from .study_paths import journal_or_newest
 from .terminal import make_console, print_line
 from .ui import FIRST_PAGE_PORT, choose_port, exit_on_signal, port_option, show_address
@@ -22,7 +23,8 @@ POLL_SECONDS = 0.5
 @click.argument("study", required=False, shell_complete=complete_studies)
 @click.option("--page", is_flag=True, help="Serve it as a page on loopback instead.")
 @port_option(FIRST_PAGE_PORT, "Port of the page")
-def watch(study: str | None, page: bool, port: int | None) -> None:
+@json_option
+def watch(study: str | None, page: bool, port: int | None, as_json: bool) -> None:
     """Follow STUDY, or the newest: phase, best, running trials, queue, rungs, cost, time left.
 
     Only reads the journal, so it works while another process runs the study, after that process
@@ -31,9 +33,16 @@ def watch(study: str | None, page: bool, port: int | None) -> None:
     """
     if port and not page:
         raise click.UsageError("--port is the port of --page")
+    if as_json and page:
+        raise click.UsageError("--json prints the status once, and --page serves it: use one")
     journal = journal_or_newest(study)
     handle_stop_signals(exit_on_signal)
-    if page:
+    if as_json:
+        from ..answers.from_journal import describe_status
+        from ..reporting.study_follower import StudyFollower
+
+        print_answer(describe_status(StudyFollower(journal)))
+    elif page:
         _serve_page(journal, choose_port(port, FIRST_PAGE_PORT))
     else:
         _watch_terminal(journal)

@@ -43,7 +43,7 @@ def top_table(journal: Path, rows: int = 10, *, with_pruned: bool = False) -> Ta
         JournalError: If the journal is missing or damaged.
     """
     history = load_history(journal, without=CURVES)
-    ranked = history.ranked_trials()
+    ranked = rank_front_first(history)
     table = make_table(
         title=_format_title(history), caption=_format_caption(history, len(ranked), rows)
     )
@@ -54,10 +54,8 @@ def top_table(journal: Path, rows: int = 10, *, with_pruned: bool = False) -> Ta
     table.add_column("hyperparameters")  # one column, since a dozen would not fit a terminal
     chosen = history.winning_trial() if history.winner else None
     front = {trial.number for trial in history.pareto_front()}
-    if front:  # members of the front first, then by the first objective
-        ranked.sort(key=lambda trial: trial.number not in front)
     ranks = {id(trial): rank for rank, trial in enumerate(ranked, start=1)}
-    shown = _merge_pruned(history, ranked) if with_pruned else ranked
+    shown = merge_pruned(history, ranked) if with_pruned else ranked
     for trial in shown[:rows]:
         mark = " ★" if trial is chosen else ""
         mark = " ◆" + mark if trial.number in front else mark
@@ -78,7 +76,13 @@ def top_table(journal: Path, rows: int = 10, *, with_pruned: bool = False) -> Ta
     return table
 
 
-def _merge_pruned(history: History, ranked: Sequence[Trial]) -> list[Trial]:
+def rank_front_first(history: History) -> list[Trial]:
+    """Return the complete trials, best first; those on the Pareto front come before the others."""
+    front = {trial.number for trial in history.pareto_front()}
+    return sorted(history.ranked_trials(), key=lambda trial: trial.number not in front)
+
+
+def merge_pruned(history: History, ranked: Sequence[Trial]) -> list[Trial]:
     """Return the ranked and the pruned trials, sorted by score."""
     pruned = [t for t in history.trials if t.state == "PRUNED" and is_score(t.score)]
     return sorted(
