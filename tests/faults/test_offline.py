@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
+from answer_check import read_answer
 from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
@@ -68,6 +69,8 @@ def test_offline_touches_no_store_and_sync_sends_everything_once(here, figure):
         done = CliRunner().invoke(main, ["sync", "offline"])
         assert 0 == done.exit_code, done.output
         assert "has all of offline: 2 trials" in done.output
+    answer = read_answer("sync", CliRunner().invoke(main, ["sync", "offline", "--json"]).stdout)
+    assert ("offline", 2, []) == (answer["study"], answer["trials"], answer["refused"])
     client = open_store(default_uri(here))
     [experiment] = client.search_experiments(filter_string="name = 'offline'")
     runs = client.search_runs([experiment.experiment_id])

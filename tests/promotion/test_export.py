@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from answer_check import read_answer
 
 from hpsearch.data.columns import Column, Target
 from hpsearch.data.schema import Schema
@@ -19,15 +20,17 @@ from hpsearch.promotion import export_model, model_export, parse_reference, prom
 from hpsearch.promotion.scoring import fetch_model, load_served
 
 ANSWERS = """
-import json, sys
+import contextlib, io, json, sys
 import numpy as np
 from pathlib import Path
 from hpsearch.cli import main
 folders = [Path(folder) for folder in sys.argv[2:]]
 for folder in folders:
     for name in ("keras", "savedmodel", "onnx"):
-        main(["export-model", f"{folder.name}@champion", "--tracking-uri", sys.argv[1],
-              "--format", name, "-o", str(folder / name)], standalone_mode=False)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            main(["export-model", f"{folder.name}@champion", "--tracking-uri", sys.argv[1],
+                  "--format", name, "-o", str(folder / name), "--json"], standalone_mode=False)
+        (folder / f"{name}.json").write_text(printed.getvalue())
 import keras, onnxruntime, tensorflow as tf
 from hpsearch.errors import PromotionError
 from hpsearch.promotion import export_model, parse_reference
@@ -129,6 +132,12 @@ def test_every_format_answers_alike_in_its_own_runtime(exported, name):
         assert {"keras", "savedmodel", "onnx"} == set(answers)
         for form in answers:
             np.testing.assert_allclose(expected, answers[form], atol=1e-5, err_msg=form)
+
+
+def test_the_files_are_named_as_json(exported):
+    answer = read_answer("export-model", (exported / "of-tables" / "onnx.json").read_text())
+    assert ("of-tables@champion", "onnx") == (answer["model"], answer["format"])
+    assert all(Path(file).exists() for file in answer["files"])
 
 
 def test_the_schema_lies_beside_the_network(exported):

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from answer_check import read_answer
 from click.testing import CliRunner
 from promotion.conftest import Store
 
@@ -258,7 +259,7 @@ def test_the_command_reads_standard_input_and_prints_one_object(
         main, [*told, "-o", str(output), "--keep", "id", "--json"], input=table.read_bytes()
     )
     assert 0 == done.exit_code, done.output
-    summary = json.loads(done.stdout)
+    summary = read_answer("predict", done.stdout)
     assert 500 == summary["rows"] == len(pd.read_csv(output))
     assert {"city"} == summary["unknown"].keys()
     assert "city: " in done.stderr

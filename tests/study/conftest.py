@@ -1,6 +1,5 @@
 """Fixtures: a finished study, made by the command line in a temporary folder."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from answer_check import read_answer
 from click.testing import CliRunner, Result
 
 from hpsearch.cli import main
@@ -42,7 +42,7 @@ class Finished:
 
     @property
     def answer(self) -> dict:
-        return json.loads(self.stdout)
+        return read_answer("tune", self.stdout)
 
     @property
     def uri(self) -> str:

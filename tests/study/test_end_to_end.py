@@ -11,11 +11,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from importlib import import_module
 
 import numpy as np
 import psutil
 import pytest
 import synthetic
+from answer_check import read_answer
 
 from hpsearch.journal import Journal
 from hpsearch.study.maintenance.doctor import _check_studies
@@ -176,17 +178,27 @@ def test_top_show_compare_export_and_report_read_the_study(finished):
         assert re.search(part, page)[0] == re.search(part, written)[0]
 
 
-def test_plan_times_a_few_epochs_and_writes_nothing(finished):
+def test_plan_times_a_few_epochs_and_writes_nothing(finished, monkeypatch):
     before = (finished.folder / "journal.jsonl").read_bytes()
+    module = "hpsearch.study.maintenance.plan"
+    made = import_module(module).plan(finished.spec)
+    monkeypatch.setattr(f"{module}.plan", lambda *_, **__: made)  # timed once, printed twice
     told = invoke(finished.root, "plan", finished.spec).stdout
     assert "trainer: vectorized (" in told
     assert 3 <= told.count("optimizer=") <= 8
     assert "5 trials about" in told
+    answer = read_answer("plan", invoke(finished.root, "plan", finished.spec, "--json").stdout)
+    assert (5, made.total_seconds) == (answer["trials"], answer["total_seconds"])
+    assert told.count("optimizer=") == len(answer["probes"])
     assert before == (finished.folder / "journal.jsonl").read_bytes()
 
 
 def test_models_lists_what_is_in_use_and_without_a_predecessor_nothing_is_rolled_back(finished):
-    invoke(finished.root, "promote", "cancer", "--as", "listed")
+    done = invoke(finished.root, "promote", "cancer", "--as", "listed", "--json")
+    answer = read_answer("promote", done.stdout)
+    assert ("listed", "champion", None) == (answer["name"], answer["alias"], answer["before"])
+    versions = read_answer("models", invoke(finished.root, "models", "--json").stdout)["models"]
+    assert ("cancer", "roc_auc") in {(m["study"], m["metric"]) for m in versions}
     assert [] == [f.message for f in _check_studies(finished.root) if "hpsearch sync" in f.message]
     told = invoke(finished.root, "models").stdout
     assert "listed" in told
@@ -219,7 +231,7 @@ def test_ui_shows_the_store_of_the_folder_on_loopback_alone(finished):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     child = subprocess.Popen(
-        command("ui", "--port", port),
+        command("ui", "--port", port, "--json"),
         cwd=finished.root,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -228,7 +240,8 @@ def test_ui_shows_the_store_of_the_folder_on_loopback_alone(finished):
     )
     with child:
         try:
-            assert f"http://127.0.0.1:{port}" in child.stdout.readline()
+            address = read_answer("ui", child.stdout.readline())["address"]
+            assert address.startswith(f"http://127.0.0.1:{port}/#/experiments/")
             assert "cancer" in experiments(port)
             listening = psutil.net_connections("tcp")
             family = psutil.Process(child.pid).children(recursive=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from answer_check import read_answer
 from click.testing import CliRunner
 from mlflow import MlflowClient
 from mlflow_server import SECONDS, TrackingServer, served
@@ -56,9 +57,10 @@ def test_a_model_goes_into_use_only_if_it_is_better_and_comes_back_with_one_comm
         assert f"hpsearch promote {name} --as {name}@champion{option}" in told
         assert f"hpsearch ui {name}{option}" in told
     assert "cancer@champion is version 1 of weak" in run("promote", "weak", "--as", "cancer")
-    passed = run("promote", "strong", "--as", "cancer@champion")
-    assert "better by the required 0" in passed
-    assert "cancer@champion is version 2 of strong" in passed
+    passed = read_answer("promote", run("promote", "strong", "--as", "cancer@champion", "--json"))
+    assert (2, 1, "strong") == (passed["version"], passed["before"], passed["study"])
+    assert passed["comparison"]["certain_gain"] > 0
+    assert 171 == passed["comparison"]["rows"]
     refused = run("promote", "weak", "--as", "cancer", code=3)
     assert "on the same 171 locked rows" in refused
     assert "not better by the required 0" in refused
@@ -88,10 +90,14 @@ def test_a_model_goes_into_use_only_if_it_is_better_and_comes_back_with_one_comm
     )
     assert [row["label"] for row in told] == [str(row["label"]) for row in answered]
 
-    assert "cancer@champion is version 1 again, before: 2" in run("rollback", "cancer")
+    back = read_answer("rollback", run("rollback", "cancer", "--json"))
+    assert ("champion", 1, 2) == (back["alias"], back["version"], back["before"])
     listed = run("models")
     assert "weak" in listed
     assert "strong" in listed
+    versions = read_answer("models", run("models", "--json"))["models"]
+    assert [(2, "strong"), (1, "weak")] == [(m["version"], m["study"]) for m in versions]
+    assert ["champion"] == [a for m in versions for a in m["aliases"] if a == "champion"]
 
 
 @pytest.mark.usefixtures("inline_workers")

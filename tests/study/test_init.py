@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from answer_check import read_answer
 from click.testing import CliRunner
 
 import hpsearch
@@ -168,6 +169,15 @@ def test_the_command_writes_a_file_that_check_accepts(tmp_path, monkeypatch):
     done = runner.invoke(main, ["init", "sklearn:wine", "--target", "target", "-o", "wine.yaml"])
     assert (0, "") == (done.exit_code, done.stdout)
     assert "wine.yaml: multiclass, 142 development rows" in done.stderr
+    again = runner.invoke(
+        main, ["init", "sklearn:wine", "--target", "target", "-o", "b.yaml", "--json"]
+    )
+    answer = read_answer("init", again.stdout)
+    assert ("b.yaml", "multiclass", 142) == (answer["file"], answer["task"], answer["rows"])
+    assert "study.schema.json" == answer["schema_file"]
+    described = read_answer("check", runner.invoke(main, ["check", "b.yaml", "--json"]).stdout)
+    assert (142, 36) == (described["data"]["rows"], described["data"]["locked_rows"])
+    assert "label_smoothing" in {p["name"] for p in described["hyperparameters"]}
     checked = runner.invoke(main, ["check", "wine.yaml"], catch_exceptions=False)
     assert (0, True) == (checked.exit_code, "label_smoothing" in checked.stdout)
 

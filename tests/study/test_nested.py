@@ -1,10 +1,9 @@
 """Nested cross-validation: evaluation of the procedure on rows that it has not used."""
 
-import json
-
 import numpy as np
 import pytest
 import synthetic
+from answer_check import read_answer
 from inline_worker_pool import training_inline
 
 import hpsearch
@@ -30,7 +29,7 @@ def nested(tmp_path_factory, empty_store):
     (root / "outer.yaml").write_text(SPEC)
     with training_inline():
         done = invoke(root, "nested", "outer.yaml", "--folds", 2, "--json")
-    return root, json.loads(done.stdout)
+    return root, read_answer("nested", done.stdout)
 
 
 def test_each_outer_fold_is_a_study_whose_locked_rows_are_the_fold(nested):

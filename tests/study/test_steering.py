@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from answer_check import read_answer
 
 from hpsearch.history import load_history
 from tests.study.conftest import invoke
@@ -31,6 +32,19 @@ def test_a_point_is_completed_with_defaults_and_the_next_run_trains_it(copied):
     (point,) = enqueued(copied)
     expected = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.0, "units": 9}
     assert {**expected, "dropout": 0.0} == point.params
+
+
+def test_requests_are_answered_as_json(copied):
+    done = invoke(copied, "enqueue", "cancer", "optimizer=adam", "units=9", "--json")
+    answer = read_answer("enqueue", done.stdout)
+    assert ("cancer", "adam", False) == (
+        answer["study"],
+        answer["params"]["optimizer"],
+        answer["is_running"],
+    )
+    status = read_answer("watch", invoke(copied, "watch", "cancer", "--json").stdout)
+    assert ("cancer", 5, 5) == (status["study"], status["done"], status["total"])
+    assert 2 == invoke(copied, "stop", "cancer", "--json", code=2).exit_code  # it does not run
 
 
 def test_a_point_like_a_trial_keeps_what_is_active_and_its_epochs(copied):

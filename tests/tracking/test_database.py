@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from answer_check import read_answer
 from click.testing import CliRunner
 from long_cases import long_unless
 from mlflow import MlflowClient
@@ -144,6 +145,8 @@ def test_a_half_made_store_is_told_and_made_anew_by_the_remedy_that_is_printed(
     assert "half-made-" in done.output
     assert 0 == runner.invoke(main, ["models"]).exit_code
     assert "ok   store" in runner.invoke(main, ["doctor"]).output
+    answer = read_answer("doctor", runner.invoke(main, ["doctor", "--json"]).stdout)
+    assert "ok" in {f["state"] for f in answer["findings"] if f["subject"] == "store"}
     assert "is whole" in runner.invoke(main, ["doctor", "--repair"]).output
 
 

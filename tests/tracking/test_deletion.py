@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
+from answer_check import read_answer
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
@@ -75,7 +76,8 @@ def test_a_study_whose_model_is_registered_is_deleted_by_force_alone(
     assert 2 == done.exit_code
     assert "its model is registered" in done.output
     assert journal.exists()
-    assert 0 == command("delete", "churn", "--yes", "--force").exit_code
+    answer = read_answer("delete", command("delete", "churn", "--yes", "--force", "--json").stdout)
+    assert ("churn", 3) == (answer["study"], answer["trials"])
     assert not journal.parent.exists()
     assert 1 == int(client.get_model_version("m", "1").version)
 

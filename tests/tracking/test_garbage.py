@@ -1,6 +1,7 @@
 """`hpsearch gc`: deleted and kept data; the dry run changes nothing."""
 
 import synthetic
+from answer_check import read_answer
 from click.testing import CliRunner
 from mlflow import MlflowClient
 from mlflow.entities import ViewType
@@ -47,6 +48,11 @@ def test_the_best_trials_and_the_members_of_the_model_keep_their_predictions(
     n_gone = len(everything - needed)
     assert n_gone > 0
     assert f"churn: predictions of {n_gone} trials, {n_gone}.0 kB" in dry.output
+    planned = CliRunner().invoke(main, ["gc", "--keep", "2", "--dry-run", "--json"])
+    expected = [{"study": "churn", "what": f"predictions of {n_gone} trials"}]
+    answer = read_answer("gc", planned.stdout)
+    assert expected == [{k: g[k] for k in ("study", "what")} for g in answer["removed"]]
+    assert (True, 1000 * n_gone) == (answer["is_dry_run"], answer["bytes"])
     done = CliRunner().invoke(main, ["gc", "--keep", "2"], catch_exceptions=False)
     assert f"{n_gone}.0 kB freed" in done.output
     assert needed & everything == left(root)

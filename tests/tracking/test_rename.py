@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
+from answer_check import read_answer
 from click.testing import CliRunner, Result
 from mlflow import MlflowClient
 
@@ -49,8 +50,9 @@ def test_folder_mlflow_and_versions_get_the_name_and_get_the_old_one_back(
     journal.with_name("report.html").write_text("old", encoding="utf-8")
     client = MlflowClient(uri)
     for then, now in (("churn", "leavers"), ("leavers", "churn")):
-        done = rename(then, now)
-        assert 0 == done.exit_code, done.output
+        done = rename(then, now, "--json")
+        answer = read_answer("rename", done.stdout)
+        assert (then, now, 1) == (answer["before"], answer["study"], answer["versions"])
         assert [now] == [path.name for path in folder.iterdir()]
         moved = folder / now / "journal.jsonl"
         assert now == load_history(moved).name
