@@ -118,8 +118,10 @@ MAY_USE["testing"] = {
     "trial",
 }
 MAY_USE["study"] = set(MAY_USE) - {"testing"}
+MAY_USE["answers"] = {"data", "errors", "events", "history", "promotion", "reporting", "study"}
+MAY_USE["answers"] |= {"platforms", "tracking", "trial"}
 MAY_USE["cli"] = set(MAY_USE) - {"testing"}
-MAY_USE["api"] = set(MAY_USE) - {"testing", "cli"}
+MAY_USE["api"] = set(MAY_USE) - {"testing", "cli", "answers"}
 MAY_USE["sklearn"] = {"api", "errors", "promotion", "spec", "study"}
 MAY_USE["optuna"] = {"param_encoding", "search", "spec"}
 MAY_USE["__init__"] = {"api", "lazy_exports", "study"}
@@ -139,7 +141,7 @@ LIBRARIES = {
     "matplotlib": {"tracking"},
     "click": {"cli"},
     "rich": {"cli", "reporting"},
-    "pydantic": {"spec", "tracking"},
+    "pydantic": {"answers", "spec", "tracking"},
     # promotion: the file of an MLflow model
     "ruamel": {"spec", "tracking", "promotion"},
 }

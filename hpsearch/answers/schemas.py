@@ -51,3 +51,45 @@ def build_answer_schema(command: str) -> dict[str, Any]:
 def format_answer_schema(command: str) -> str:
     """Format the schema as JSON, ending with a newline."""
     return json.dumps(build_answer_schema(command), indent=1, ensure_ascii=False) + "\n"
+
+
+def format_reference() -> str:
+    """Format all answers as Markdown: a table per command, then one per type inside answers."""
+    inner: dict[str, Any] = {}
+    parts = []
+    for command in ANSWERS:
+        schema = build_answer_schema(command)
+        inner |= schema.get("$defs", {})
+        parts.append(_format_table(f"`{command}`", schema))
+    parts += [_format_table(name, inner[name]) for name in sorted(inner)]
+    return "\n".join(parts)
+
+
+def _format_table(title: str, schema: dict[str, Any]) -> str:
+    rows = [
+        f"| `{name}` | {_format_type(field)} | {field.get('description', '')} |"
+        for name, field in schema["properties"].items()
+    ]
+    head = [
+        f"### {title}",
+        "",
+        schema["description"],
+        "",
+        "| key | type | meaning |",
+        "|---|---|---|",
+    ]
+    return "\n".join([*head, *rows, ""])
+
+
+def _format_type(field: dict[str, Any]) -> str:
+    if "anyOf" in field:
+        return " or ".join(_format_type(option) for option in field["anyOf"])
+    if "$ref" in field:
+        return str(field["$ref"]).rpartition("/")[2]
+    if "enum" in field:
+        return " or ".join(f'`"{value}"`' for value in field["enum"])
+    if field.get("type") == "array":
+        return f"list of {_format_type(field['items'])}"
+    if field.get("type") == "object":
+        return f"object of {_format_type(field['additionalProperties'])}"
+    return str(field["type"])

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from hpsearch.answers.from_results import describe_rerun
 from hpsearch.answers.result_answers import OuterScores
-from hpsearch.answers.schemas import ANSWERS
+from hpsearch.answers.schemas import ANSWERS, format_reference
 from hpsearch.cli import main
 from hpsearch.cli.json_output import print_answer
 from hpsearch.cli.ui import show_address
@@ -142,6 +142,11 @@ def test_the_schema_of_an_answer_is_printed_and_an_unknown_command_is_refused():
     refused = CliRunner().invoke(main, ["schema", "--answer", "completion"])
     assert 2 == refused.exit_code
     assert "'completion' has no --json. These have: check, compare," in refused.stderr
+
+
+def test_every_answer_is_documented_as_it_is():
+    page = (TESTS.parent / "docs" / "json_output.md").read_text(encoding="utf-8")
+    assert page.endswith(format_reference())
 
 
 def test_watch_prints_the_status_or_serves_it(journal):
