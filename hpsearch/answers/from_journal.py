@@ -17,7 +17,7 @@ from ..history import History, load_history
 from ..platforms.locks import find_holder
 from ..reporting.study_follower import StudyFollower
 from ..reporting.study_status import study_status
-from ..reporting.terminal_tables import find_trial, merge_pruned, param_names, rank_front_first
+from ..reporting.terminal_tables import merge_pruned, param_names, rank_front_first
 from ..trial import Trial, mean
 from .answer import format_time
 from .trial_answers import (
@@ -119,7 +119,7 @@ def describe_trial(journal: Path, number: int) -> TrialAnswer:
         JournalError: If the trial does not exist.
     """
     history = load_history(journal, without=CURVES, but_of=(number,))
-    trial = find_trial(history, number)
+    trial = history.find_trial(number)
     curves = {history.metric: list(trial.mean_scores())}
     curves |= {name: [mean(folds) for folds in rows] for name, rows in trial.curves.items()}
     return TrialAnswer(
@@ -145,7 +145,7 @@ def compare_trials(journal: Path, numbers: Sequence[int]) -> CompareAnswer:
         JournalError: If a trial does not exist.
     """
     history = load_history(journal, without=CURVES)
-    chosen = [find_trial(history, number) for number in numbers]
+    chosen = [history.find_trial(number) for number in numbers]
     summaries = TrialSummaries(history)
     return CompareAnswer(
         **_name_study(history),
