@@ -136,7 +136,7 @@ def _describe_allowed(study: CheckedStudy, name: str, model: str) -> str:
 def _format_size(space: SearchSpace) -> str:
     size, exact = feasibility.count_feasible_points(space)
     if math.isinf(size):
-        return "without end"
+        return "infinitely many points"
     return f"{'' if exact else 'at most '}{size:,.0f} points"
 
 

@@ -136,8 +136,8 @@ def test_row_numbers_constants_and_empty_columns_are_noted(load_memory):
     data = load_memory(frame(row=np.arange(N), same=[3.0] * N, empty=[None] * N), target="y")
     said = "\n".join(data.notes)
     assert "row: counts the rows" in said
-    assert "1 columns with one value in all rows, which the network never sees: same" in said
-    assert "1 columns without a value, which the network never sees: empty" in said
+    assert "1 column with one value in all rows, which the network never sees: same" in said
+    assert "1 column without a value, which the network never sees: empty" in said
     statistics = data.statistics(np.arange(data.n_rows))
     assert [0, 0] == statistics.scale[2:].tolist()
 

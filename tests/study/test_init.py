@@ -122,6 +122,24 @@ def test_a_column_that_gives_the_target_away_is_named_in_a_comment_and_stays(mad
     assert '#   "gives it away": right in 100.0% of rows' in (folder / "study.yaml").read_text()
 
 
+def test_the_embedding_of_a_text_is_as_large_as_its_words_need(tmp_path):
+    words = [f"w{k}" for k in range(40)]
+    rng = random.Random(3)
+    lines = [f"{' '.join(rng.choices(words, k=8))},{'yn'[k % 2]}" for k in range(200)]
+    (tmp_path / "rows.csv").write_text("\n".join(["comment,label", *lines]))
+    write_starter(str(tmp_path / "rows.csv"), "label", tmp_path / "s.yaml")
+    text = (tmp_path / "s.yaml").read_text()
+    seen = [line.split(",")[0].split() for line in lines]
+    size = int(re.search(r"text_vocabulary: (\d+) ", text)[1])
+    pairs = {pair for row in seen for pair in zip(row, row[1:], strict=False)}
+    assert 2 * (40 + len(pairs)) * 0.8 <= size <= 4 * (40 + len(pairs))
+
+
+def test_without_a_target_the_columns_are_listed(tmp_path):
+    with pytest.raises(SpecError, match=r"with --target; columns: unnamed_1, customer id, "):
+        write_starter(str(table(tmp_path / "rows.csv")), None, tmp_path / "s.yaml")
+
+
 def test_the_file_is_a_valid_study_of_the_same_data(made):
     folder, starter = made
     file = read_spec(folder / "study.yaml")

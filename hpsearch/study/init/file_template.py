@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...data.columns import Column
+from .recommended_ranges import recommend_vocabulary
+from .table_profile import count_ngrams
 
 if TYPE_CHECKING:
     from .wizard import StarterFacts
@@ -168,7 +170,10 @@ def _render_space(s: StarterFacts) -> Iterator[str]:
     if "numeric" in kinds:
         yield "  embedding:     [none, plr, piecewise]   # of numbers"
     if "text" in kinds:
+        n_ngrams = count_ngrams(s.dataset)
         yield "  text_ngrams:   [1, 2]            # words, or words and pairs of words"
+        size = recommend_vocabulary(n_ngrams)
+        yield f"  text_vocabulary: {size}   # rows of their table; there are {n_ngrams:,} of them"
         yield "  text_size:     [16, 32, 64]      # of the vector of a word"
     if r.has_normalization:
         yield "  normalization: [none, batch]"

@@ -36,6 +36,7 @@ _BY_ROWS = (
     (500_000, (256, 512, 1024), 512, 4, 60, 16, 3, 1, 0.1, 60),
     (None, (512, 1024, 2048), 512, 4, 40, 16, 3, 1, 0.1, 120),
 )
+MIN_VOCABULARY, MAX_VOCABULARY = 256, 20_000  # rows of the embedding of a text
 NARROW_FEATURES = 64  # features up to which small layers are tried
 
 
@@ -69,3 +70,11 @@ def recommend_ranges(rows: int, features: int) -> RecommendedRanges:
         minutes=minutes,
         has_normalization=rows >= 5_000,
     )
+
+
+def recommend_vocabulary(ngrams: int) -> int:
+    """Return the rows of an embedding in which few of so many n-grams share a row by hashing.
+
+    A larger table would only make each step of a small text set slower.
+    """
+    return min(MAX_VOCABULARY, max(MIN_VOCABULARY, 1 << (2 * ngrams - 1).bit_length()))

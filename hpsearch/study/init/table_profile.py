@@ -168,6 +168,19 @@ def _make_usable(
     return DroppedColumn(name, message.splitlines()[0])
 
 
+def count_ngrams(dataset: Dataset) -> int:
+    """Count the distinct words and pairs of neighbouring words of the development rows' texts."""
+    found = 0
+    for column, start in dataset.schema.iter_cleaned():
+        if column.kind == "text":
+            tokens = np.nan_to_num(dataset.columns[:, start : start + column.n_cleaned])
+            words, codes = np.unique(tokens, return_inverse=True)
+            codes = codes.reshape(tokens.shape)
+            pairs = np.unique(codes[:, :-1] * len(words) + codes[:, 1:])
+            found = max(found, len(words) + len(pairs))
+    return found
+
+
 # ---- leaks of the target ----
 
 

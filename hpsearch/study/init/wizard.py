@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ from ..validation import check_study
 from .file_template import SEED, render_file
 from .recommended_ranges import RecommendedRanges, recommend_family, recommend_ranges
 from .table_profile import DeclaredColumn, DroppedColumn, find_leaks, profile_table
+
+MAX_SHOWN = 30  # columns in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +141,11 @@ def _profile_table(
     source = normalize_source(source, data.drop)
     if source.array is not None:
         return _profile_images(location, source, declared, folder)
-    if target is None:
-        raise SpecError("--target NAME, the column to predict, is required for a table")
     table = source.table
+    if target is None:
+        shown = ", ".join(islice(table.column_names, MAX_SHOWN))
+        more = ", …" if len(table.column_names) > MAX_SHOWN else ""
+        raise SpecError(f"name the column to predict with --target; columns: {shown}{more}")
     names = list(assign_roles(source, _drop_unnamed(data, table), CrossValidationSpec()).features)
     names += [n for n in table.column_names if n.startswith("unnamed_") and n not in data.drop]
     found = list(profile_table(table, names, data, source.origin))
