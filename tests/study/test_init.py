@@ -3,6 +3,7 @@
 import csv
 import random
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -131,7 +132,7 @@ def test_the_embedding_of_a_text_is_as_large_as_its_words_need(tmp_path):
     text = (tmp_path / "s.yaml").read_text()
     seen = [line.split(",")[0].split() for line in lines]
     size = int(re.search(r"text_vocabulary: (\d+) ", text)[1])
-    pairs = {pair for row in seen for pair in zip(row, row[1:], strict=False)}
+    pairs = {pair for row in seen for pair in pairwise(row)}
     assert 2 * (40 + len(pairs)) * 0.8 <= size <= 4 * (40 + len(pairs))
 
 
