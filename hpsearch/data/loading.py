@@ -476,6 +476,6 @@ def _note_constant_columns(schema: Schema, columns: np.ndarray) -> tuple[str, ..
     for names, what in ((empty, "without a value"), (constant, "with one value in all rows")):
         if names:
             shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-            columns = "1 column" if len(names) == 1 else f"{len(names)} columns"
-            notes.append(f"{columns} {what}, which the network never sees: {shown}")
+            number = "1 column" if len(names) == 1 else f"{len(names)} columns"
+            notes.append(f"{number} {what}, which the network never sees: {shown}")
     return tuple(notes)

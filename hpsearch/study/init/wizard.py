@@ -144,8 +144,8 @@ def _profile_table(
     table = source.table
     if target is None:
         shown = ", ".join(islice(table.column_names, MAX_SHOWN))
-        more = ", …" if len(table.column_names) > MAX_SHOWN else ""
-        raise SpecError(f"name the column to predict with --target; columns: {shown}{more}")
+        shown += ", …" if len(table.column_names) > MAX_SHOWN else ""
+        raise SpecError(f"name the column to predict with --target; columns: {shown}")
     names = list(assign_roles(source, _drop_unnamed(data, table), CrossValidationSpec()).features)
     names += [n for n in table.column_names if n.startswith("unnamed_") and n not in data.drop]
     found = list(profile_table(table, names, data, source.origin))
