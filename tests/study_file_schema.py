@@ -53,7 +53,9 @@ def is_refused_by_structure(error: ValidationError) -> bool:
 def check_loaded(raw: object) -> None:
     problems, refusal = find_schema_problems(raw), None
     try:
-        StudySpec.model_validate(raw)
+        spec = StudySpec.model_validate(raw)
+        # A journal records every option with its default.
+        assert spec == StudySpec.model_validate(spec.model_dump(mode="json")), raw
     except ValidationError as error:
         refusal = error
     later = tuple(f"['{key}'" for key in CHECKED_LATER)

@@ -6,7 +6,7 @@ Pure data: reads no file and imports no array library, so `hpsearch check` answe
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Set
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -108,13 +108,14 @@ class ColumnSpec(_DataSection):
         return self
 
 
-def refuse_options(spec: ColumnSpec, allowed: Collection[str]) -> None:
+def refuse_options(spec: ColumnSpec, allowed: Set[str]) -> None:
     """Refuse options that mean nothing for the column's kind.
 
     Raises:
         ValueError: Names them.
     """
-    if wrong := sorted(spec.model_fields_set - set(allowed)):
+    # A declaration in a journal names every option, so its defaults are no mistake.
+    if wrong := sorted(spec.model_dump(exclude_defaults=True).keys() - allowed):
         raise ValueError(
             f"{', '.join(wrong)}: not for kind: {spec.kind}, which has {', '.join(sorted(allowed))}"
         )

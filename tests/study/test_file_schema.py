@@ -55,6 +55,7 @@ VALID = {
                        "objectives": [{"metric": "roc_auc"}, {"metric": "parameters"}]},
     "folds of groups": {"cross_validation": {"kind": "group", "group": "patient"}},
     "folds in time": {"cross_validation": {"kind": "time_series", "time": "day", "gap": 2}},
+    "a text": {"data": {"source": "a.csv", "columns": {"x": {"kind": "text", "tokens": 9}}}},
     "keys of columns": {"data": {"source": "a.csv", "columns": {"x": {"replace": {"1": 2}}}}},
 }  # fmt: skip
 

@@ -73,7 +73,7 @@ def recommend_ranges(rows: int, features: int) -> RecommendedRanges:
 
 
 def recommend_vocabulary(ngrams: int) -> int:
-    """Return the rows of an embedding in which few of so many n-grams share a row by hashing.
+    """Return the rows of an embedding in which few of the n-grams share a row by hashing.
 
     A larger table would only make each step of a small text set slower.
     """
