@@ -58,6 +58,7 @@ def load(
     arrays: Any = None,
     pinned: Mapping[str, str] = NOTHING_PINNED,
     given_folds: GivenFolds | None = None,
+    cache: Path | None = None,
 ) -> Dataset:
     """Load the data of a study.
 
@@ -71,13 +72,14 @@ def load(
         pinned: The versions that an earlier run has read, by location: `Dataset.versions`.
         given_folds: Training and validation rows of each fold, as indices of the source's rows,
             instead of `cross_validation`.
+        cache: The folder for copies of addresses; None: they are deleted when they are read.
 
     Raises:
         DataError: In one line: the location, what was found, and how to fix it.
     """
     cv = cross_validation or CrossValidationSpec()
     if arrays is None:
-        source = read_source(data, folder, list_text_columns(data, cv, task), pinned)
+        source = read_source(data, folder, list_text_columns(data, cv, task), pinned, cache)
     else:
         source = source_from_memory(arrays, data)
     if data.outer_fold is not None:  # nested: the outer fold is locked instead

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
@@ -19,7 +18,8 @@ from ..errors import DataError, SpecError
 from ..platforms.paths import starts_with_drive
 from ..spec.data_spec import DataSpec, QuerySpec
 from ..spec.function_reference import is_reference, load_function_once, resolve_reference
-from .addresses import compute_version, copy_address, find_scheme, to_local_path
+from .address_cache import open_address
+from .addresses import find_scheme, to_local_path
 from .arrays import FEATURE_KEYS
 from .columns import Layout
 from .delimited_reader import read_delimited
@@ -56,9 +56,21 @@ def read_source(
     folder: Path,
     text: Collection[str] = (),
     pinned: Mapping[str, str] = NOTHING_PINNED,
+    cache: Path | None = None,
 ) -> SourceTable:
     """Read the table that `data.source` names, its columns of plain types; see `open_source`."""
-    return normalize_source(open_source(data, folder, text, pinned), data.drop)
+    return normalize_source(open_source(data, folder, text, pinned, cache), data.drop)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """Options for reading the sources of a declaration."""
+
+    data: DataSpec
+    folder: Path  # base of relative paths
+    text: Collection[str]  # columns of a text file to keep as text
+    pinned: Mapping[str, str]  # versions that an earlier run has read, by location
+    cache: Path | None  # the copies of addresses; None: they are deleted when they are read
 
 
 def open_source(
@@ -66,6 +78,7 @@ def open_source(
     folder: Path,
     text: Collection[str] = (),
     pinned: Mapping[str, str] = NOTHING_PINNED,
+    cache: Path | None = None,
 ) -> SourceTable:
     """Read the table that `data.source` names, with columns of any type.
 
@@ -74,72 +87,63 @@ def open_source(
         folder: Base of relative paths.
         text: Columns of a text file to keep as text.
         pinned: The versions that an earlier run has read, by location.
+        cache: The folder for copies of addresses; None: they are deleted when they are read.
 
     Raises:
         DataError: If the source does not exist, or is ambiguous.
     """
     if data.source is None:
         raise DataError("data.source is missing: a file, sklearn:NAME or MODULE:FUNCTION")
+    reading = _Reading(data, folder, text, pinned, cache)
     if isinstance(data.source, QuerySpec):
         source = SourceTable("query", read_query(data.source, folder))
     else:
-        source = _open_source(data.source, data, folder, text, pinned)
+        source = _open_source(data.source, reading)
     if data.test_source is not None:
         spelled = find_text_columns(source.table)
-        test = _open_source(data.test_source, data, folder, [*text, *spelled], pinned)
+        test = _open_source(data.test_source, replace(reading, text=[*text, *spelled]))
         rows = cast_to_text(test.table, spelled) if test.layout else test.table
         versions = {**source.versions, **test.versions}
         source = replace(source, test_table=rows, test_array=test.array, versions=versions)
     return source
 
 
-def _open_source(
-    location: str,
-    data: DataSpec,
-    folder: Path,
-    text: Collection[str],
-    pinned: Mapping[str, str],
-) -> SourceTable:
+def _open_source(location: str, reading: _Reading) -> SourceTable:
+    data, folder = reading.data, reading.folder
     scheme, _, rest = ("", "", "") if starts_with_drive(location) else location.partition(":")
     if scheme == "sklearn":
         return _load_sklearn(rest)
     if find_scheme(location) == "file":
-        return _open_source(to_local_path(location), data, folder, text, pinned)
+        return _open_source(to_local_path(location), reading)
     if rest.startswith("//"):
-        return _open_address(location, data, text, pinned)
+        return _open_address(location, reading)
     try:
         is_file = (folder / location).exists() or glob.has_magic(location)
         if (rest or is_reference(location)) and not is_file:
             return _call_user_function(location, data, folder)
         whole = folder / Path(location).expanduser()
         if identify_table_format(whole) == DELTA:
-            return _open_delta(location, whole, data, pinned)
+            return _open_delta(location, whole, data, reading.pinned)
         if location == data.source and (data.version is not None or data.timestamp is not None):
             raise DataError("data.version and data.timestamp are for Delta tables")
-        return _open_files(location, data, folder, text)
+        return _open_files(location, data, folder, reading.text)
     except DataError as error:
         raise DataError(f"{location}: {error}") from None
 
 
-def _open_address(
-    location: str, data: DataSpec, text: Collection[str], pinned: Mapping[str, str]
-) -> SourceTable:
+def _open_address(location: str, reading: _Reading) -> SourceTable:
     """Copy what an address holds, and read the copy as a file or a folder."""
-    before = pinned.get(location, "")
+    before, data = reading.pinned.get(location, ""), reading.data
     try:
-        with TemporaryDirectory(prefix="hpsearch-source-") as folder:
-            copy = copy_address(location, Path(folder))
+        with open_address(location, before, reading.cache) as copy:
             if location == data.source:
                 data = data.model_copy(update={"source": copy.name})
-            source = _open_source(copy.name, data, copy.parent, text, {copy.name: before})
-            version = source.versions.get(copy.name) or compute_version(copy)
+            pinned = {copy.name: before}
+            below = replace(reading, data=data, folder=copy.path.parent, pinned=pinned)
+            source = _open_source(copy.name, below)
     except DataError as error:
         raise DataError(f"{location}: {error}") from None
-    if before and before != version:
-        raise DataError(
-            f"{location} has changed since the study began ({before[:19]} then, {version[:19]} "
-            "now): restore the earlier data, or start over with --fresh"
-        )
+    version = source.versions.get(copy.name, copy.version)
     return replace(source, versions={location: version})
 
 

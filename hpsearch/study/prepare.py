@@ -23,6 +23,7 @@ from ..search.objectives import COSTS
 from ..spec.data_spec import CrossValidationSpec, count_folds
 from ..spec.search_space import Categorical, Int
 from ..spec.study_spec import ExecutionSpec, StudySpec
+from ..tracking.store import source_folder
 from ..training.input_layout import group_columns
 from ..training.metrics import get_metric
 from ..training.problem import EarlyStopping, Problem
@@ -50,6 +51,7 @@ def load_data(
     data: Any = None,
     pinned: Mapping[str, str] | None = None,
     given_folds: GivenFolds | None = None,
+    root: Path | None = None,
 ) -> Dataset:
     """Load the declared data, or data passed in memory.
 
@@ -58,6 +60,7 @@ def load_data(
         data: The data in memory, if any.
         pinned: Versions of the sources that the study has read before, by location.
         given_folds: Training and validation rows of each fold, instead of `cross_validation`.
+        root: The folder with `mlruns/`, which holds copies of addresses; None: the working folder.
 
     Raises:
         SpecError: If there is neither.
@@ -79,6 +82,7 @@ def load_data(
         arrays=data,
         pinned={resolved.get(k, k): version for k, version in (pinned or {}).items()},
         given_folds=given_folds,
+        cache=source_folder(root or Path.cwd()),
     )
     if data is not None or not written:
         return dataset

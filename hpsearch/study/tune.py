@@ -126,7 +126,7 @@ def tune(
         make_workers = partial(WorkerPool, checked, logs=path.parent / LOGS)
         is_over = is_search_over(checked, writer.history, path)
         workers = None if is_over else stack.enter_context(make_workers())
-        dataset = load_data(checked, data, versions, folds)
+        dataset = load_data(checked, data, versions, folds, root)
         study = resolve_study(checked, dataset)
         if workers is None:
             done = read_finished(study, writer.history, dataset, path, uri, offline=offline)

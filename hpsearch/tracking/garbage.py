@@ -9,6 +9,7 @@ registry needs is not removed.
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,13 +36,14 @@ logger = logging.getLogger("hpsearch.tracking")
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """One removable file or run."""
+    """Removable files, folders or runs."""
 
     study: str
     what: str
     size: int  # bytes
     files: tuple[Path, ...] = ()
     runs: tuple[str, ...] = ()
+    folders: tuple[Path, ...] = ()
 
 
 def find_garbage(
@@ -83,6 +85,8 @@ def remove_garbage(garbage: Sequence[Garbage], client: MlflowClient) -> None:
     for item in garbage:
         for file in item.files:
             file.unlink(missing_ok=True)
+        for folder in item.folders:
+            shutil.rmtree(folder, ignore_errors=True)
         for run in item.runs:
             _remove_run(run, client)
 

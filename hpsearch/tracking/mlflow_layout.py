@@ -30,6 +30,8 @@ FINALIST_SCORE = "finalist_score"  # a metric
 MAX_TAG_LENGTH = 8000  # characters, MLflow's limit, as are the next two
 MAX_PARAM_LENGTH = 6000
 MAX_DIGEST_LENGTH = 36
+WEB_SCHEMES = ("http", "https")
+ARTIFACT_SCHEMES = ("abfss", "gs", "hdfs", "s3", "viewfs")  # MLflow's types of a dataset's source
 
 _SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
 # A pruned trial has not failed: its run is FINISHED, with the tag PRUNED.
@@ -315,6 +317,11 @@ def describe_source(name: str, versions: Mapping[str, str]) -> dict[str, str]:
         if found:
             source = {"path": location, "delta_table_version": int(found[1])}
             return {"source_type": "delta_table", "source": _clean_text(json.dumps(source))}
+        scheme = location.partition("://")[0]
+        if scheme in WEB_SCHEMES:
+            return {"source_type": "http", "source": _clean_text(json.dumps({"url": location}))}
+        if scheme in ARTIFACT_SCHEMES:
+            return {"source_type": scheme, "source": _clean_text(json.dumps({"uri": location}))}
     return {"source_type": "local", "source": _clean_text(json.dumps({"uri": name}))}
 
 

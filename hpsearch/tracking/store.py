@@ -56,6 +56,11 @@ def study_folder(root: Path, study: str) -> Path:
     return root / "mlruns" / "studies" / study
 
 
+def source_folder(root: Path) -> Path:
+    """Return the folder of the copies of what addresses hold."""
+    return root / "mlruns" / "sources"
+
+
 def find_journal(root: Path, study: str) -> Path | None:
     """Find the journal of a study below `root`; None if it does not exist."""
     path = journal_path(root, study) if re.fullmatch(STUDY_NAME, study) else None

@@ -26,6 +26,7 @@ from ...data.target_inference import infer_target
 from ...errors import HpsearchError, SpecError
 from ...spec.data_spec import ColumnSpec, CrossValidationSpec, DataSpec
 from ...spec.study_file import load_dict
+from ...tracking.store import source_folder
 from ..file_schema import FILE_NAME, format_schema, may_write_schema
 from ..validation import check_study
 from .file_template import SEED, render_file
@@ -129,7 +130,8 @@ def _profile_table(
     folder = output.parent.resolve()
     declared = _initial_data_section(location, target, settings)
     data = DataSpec(**declared)
-    source = open_source(data, folder)
+    cache = source_folder(Path.cwd())
+    source = open_source(data, folder, cache=cache)
     unread = [
         DroppedColumn(name, reason)
         for name, reason in find_unreadable_columns(source.table).items()
@@ -168,6 +170,7 @@ def _profile_table(
         cross_validation=CrossValidationSpec(**cv),
         seed=SEED,
         folder=folder,
+        cache=cache,
     )
     return StarterFacts(
         **_common_facts(location, declared, cv, dataset),
@@ -192,7 +195,14 @@ def _profile_images(
     data = DataSpec(**declared)
     cv = _recommend_folds(source, source.targets[0], data, rough)
     division = CrossValidationSpec(**cv)
-    dataset = load(data, task=None, cross_validation=division, seed=SEED, folder=folder)
+    dataset = load(
+        data,
+        task=None,
+        cross_validation=division,
+        seed=SEED,
+        folder=folder,
+        cache=source_folder(Path.cwd()),
+    )
     nothing: dict[str, Any] = {"dropped": (), "treated": (), "suspects": {}, "ordered_by": ()}
     return StarterFacts(**_common_facts(location, declared, cv, dataset), **nothing)
 

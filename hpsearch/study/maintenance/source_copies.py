@@ -1,0 +1,44 @@
+"""Find the copies of addresses that no study needs to continue, for `hpsearch gc`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...data.address_cache import CachedCopy, has_digest, list_copies
+from ...errors import JournalError
+from ...events import CURVES
+from ...history import History, load_history
+from ...tracking.garbage import Garbage
+from ...tracking.store import list_journals, source_folder
+
+
+def find_unneeded_copies(root: Path) -> list[Garbage]:
+    """Find the copies below `root` that no unfinished study has read."""
+    folder = source_folder(root)
+    copies = list_copies(folder)
+    if not copies:
+        return []
+    needed = [pin for journal in list_journals(root) for pin in _list_needed_versions(journal)]
+    shown = folder.relative_to(root).as_posix()
+    return [
+        Garbage(shown, f"copy of {c.location}", c.size, folders=(c.folder,))
+        for c in copies
+        if not any(_is_needed(c, *pin) for pin in needed)
+    ]
+
+
+def _is_needed(copy: CachedCopy, location: str, version: str) -> bool:
+    """Whether a study that read this version needs the copy; of a Delta table, any may hold it."""
+    is_file = version.startswith("sha256")
+    return has_digest(version, copy.digest) if is_file else copy.location == location
+
+
+def _list_needed_versions(journal: Path) -> list[tuple[str, str]]:
+    """List the versions that an unfinished study has read, with their locations."""
+    try:
+        history: History = load_history(journal, without=CURVES)
+    except JournalError:
+        return []
+    if history.final is not None and not history.asked_since_final:
+        return []
+    return list(history.study.data.versions.items())
