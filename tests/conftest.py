@@ -16,9 +16,13 @@ from mlflow_server import TrackingServer, tracking_server_in
 
 os.environ["KERAS_BACKEND"] = "jax"  # a process has one; TensorFlow's tests run in a child
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# What is compiled in a test runs a few times: to optimize it costs more than it gains.
+# What is compiled in a test runs a few times: to optimize it costs more than it gains, and XLA's
+# fusion emitters take half of the time of compiling.
 # Tests of equal bits ask for `optimized_programs`, which are those of a user.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+FUSION_EMITTERS = "xla_cpu_use_fusion_emitters"
+os.environ.setdefault(
+    "XLA_FLAGS", f"--xla_backend_optimization_level=0 --{FUSION_EMITTERS}=false"
+)
 # Two workers and their children share the cores, and a thread of OpenMP that waits keeps its core
 # busy: the baselines of a small table need no second one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -158,6 +162,14 @@ def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
 @pytest.fixture
 def optimized_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """The vectorised trainer compiles as it does for a user, here and in child processes."""
+    from jax.stages import Lowered
+
+    compile_plainly = Lowered.compile
+
+    def compile_as_for_a_user(self: Lowered, compiler_options: dict[str, Any]) -> Any:
+        return compile_plainly(self, {FUSION_EMITTERS: True, **compiler_options})
+
+    monkeypatch.setattr(Lowered, "compile", compile_as_for_a_user)
     monkeypatch.delenv("XLA_FLAGS")
 
 
