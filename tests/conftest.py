@@ -20,9 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # fusion emitters take half of the time of compiling.
 # Tests of equal bits ask for `optimized_programs`, which are those of a user.
 FUSION_EMITTERS = "xla_cpu_use_fusion_emitters"
-os.environ.setdefault(
-    "XLA_FLAGS", f"--xla_backend_optimization_level=0 --{FUSION_EMITTERS}=false"
-)
+os.environ.setdefault("XLA_FLAGS", f"--xla_backend_optimization_level=0 --{FUSION_EMITTERS}=false")
 # Two workers and their children share the cores, and a thread of OpenMP that waits keeps its core
 # busy: the baselines of a small table need no second one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -50,8 +48,12 @@ SHARING = {
     ),
     "finished": (
         "study/test_stopping.py",
+        "study/test_finished.py",
+        "study/test_steering.py",
+        "study/test_study_reader.py",
         "study/test_browser.py",
         "study/test_end_to_end.py",
+        "study/test_in_use_python.py",
         "study/test_moved.py",
     ),
     "over_http": ("promotion/test_registry.py", "promotion/test_turn.py"),
@@ -65,10 +67,7 @@ SHARING = {
 GROUPS = {f"tests/{name}": group for group, names in SHARING.items() for name in names}
 # The files that take longest. They begin first, so that both workers end at about the same time.
 SLOW_FILES = (
-    "study/test_stopping.py",
-    "study/test_browser.py",
-    "study/test_end_to_end.py",
-    "study/test_moved.py",
+    *SHARING["finished"],
     "execution/test_executors.py",
     "execution/test_ray_cluster.py",
     "training/test_vectorized.py",
@@ -175,10 +174,22 @@ def optimized_programs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def inline_workers() -> Iterator[None]:
-    """Studies of this test train in this process: a worker's start costs five seconds."""
+    """Studies of this test train in this process, as a worker's start takes five seconds.
+
+    They draw no plots.
+    """
     from inline_worker_pool import training_inline
 
     with training_inline():
+        yield
+
+
+@pytest.fixture
+def inline_workers_with_plots() -> Iterator[None]:
+    """As `inline_workers`, for a test that looks at plots or at the report."""
+    from inline_worker_pool import training_inline
+
+    with training_inline(with_plots=True):
         yield
 
 

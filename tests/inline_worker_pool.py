@@ -1,6 +1,7 @@
 """A worker pool without processes, each of which would import Keras for five seconds.
 
-For tests of what a study does, whoever trains. What a worker is told is pickled as it would be, and
+For tests of what a study does, whoever trains. Plots, the slowest step of a small study, are drawn
+only where a test looks at them. What a worker is told is pickled as it would be, and
 so is what the process that looks at a user's model is told.
 """
 
@@ -75,11 +76,15 @@ def train_inline() -> None:
 
 
 @contextmanager
-def training_inline() -> Iterator[None]:
+def training_inline(*, with_plots: bool = False) -> Iterator[None]:
     """Let studies train in this process for a while."""
     import hpsearch.study.tune  # noqa: F401
+    from hpsearch.study.gallery import Gallery
 
     with pytest.MonkeyPatch.context() as patch:
+        if not with_plots:
+            for name in ("draw_interactive", "draw_search", "draw_remaining"):
+                patch.setattr(Gallery, name, lambda *_: None)
         patch.setattr(import_module("hpsearch.study.tune"), "WorkerPool", InlineWorkerPool)
         patch.setattr(
             sys.modules["hpsearch.study.model_validation"], "inspect_in_process", inspect_in_process

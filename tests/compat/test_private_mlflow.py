@@ -11,16 +11,24 @@ from mlflow import MlflowClient
 from hpsearch.compat import mlflow as compat
 
 
-@pytest.fixture
-def client(tmp_path):
-    """A client of a store that was made by `make_tables`."""
-    path = tmp_path / "mlflow.db"
-    uri = f"sqlite:///{path}"
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A store that was made by `make_tables`, to be copied; making one takes two seconds."""
+    folder = tmp_path_factory.mktemp("made")
+    uri = f"sqlite:///{folder}/mlflow.db"
     engine = sqlalchemy.create_engine(uri)
     compat.make_tables(engine)
     engine.dispose()
-    compat.make_first_experiment(uri, tmp_path / "artifacts")
-    return MlflowClient(uri)
+    compat.make_first_experiment(uri, folder / "artifacts")
+    compat.close_connections(MlflowClient(uri))
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def client(made, tmp_path):
+    """A client of a copy of `made`."""
+    shutil.copy(made, tmp_path)
+    return MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
 
 
 def test_a_store_is_made_and_its_first_experiment(client):

@@ -110,6 +110,8 @@ def test_all_executors_give_the_same_scores_bit_for_bit(inline, real, on_ray):
     assert 1 == len({result.predictions.tobytes() for result in results})
 
 
+# Workers of both kinds run the same code, which sends the failure.
+@pytest.mark.parametrize("start", ["processes", RAY], indirect=True)
 def test_a_raising_model_is_a_failed_trial_and_the_worker_lives_on(start):
     executor = start(f"{MODELS}:raises_for_nine")
     executor.submit(trial(0, units=9))

@@ -1,7 +1,6 @@
 """A study without MLflow: later upload, rerun of trials, and no secret in its files."""
 
 import json
-import os
 import shutil
 import socket
 import subprocess
@@ -19,7 +18,7 @@ from hpsearch.cli import main
 from hpsearch.errors import HpsearchError, TrackingError
 from hpsearch.study.maintenance.rerun import rerun_trial
 from hpsearch.tracking.store import default_uri, journal_path, open_store
-from tests.study.conftest import command
+from tests.study.conftest import command, invoke
 
 CANARY = "canary-7f3a9"
 SPEC = """\
@@ -39,21 +38,12 @@ def root(tmp_path_factory) -> Path:
     """A study of two trials that was run with --offline."""
     root = tmp_path_factory.mktemp("offline")
     (root / "offline.yaml").write_text(SPEC)
-    done = subprocess.run(
-        command("tune", "offline.yaml", "--offline"),
-        cwd=root,
-        env={
-            **os.environ,
-            "AWS_SECRET_ACCESS_KEY": CANARY,
-            "MLFLOW_TRACKING_PASSWORD": CANARY,
-            "MLFLOW_TRACKING_URI": f"http://ann:{CANARY}@127.0.0.1:1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert 0 == done.returncode, done.stderr
-    assert CANARY not in done.stdout + done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_SECRET_ACCESS_KEY", CANARY)
+        patch.setenv("MLFLOW_TRACKING_PASSWORD", CANARY)
+        patch.setenv("MLFLOW_TRACKING_URI", f"http://ann:{CANARY}@127.0.0.1:1")
+        done = invoke(root, "tune", "offline.yaml", "--offline")
+    assert CANARY not in done.output
     return root
 
 

@@ -270,7 +270,7 @@ TYPED = {  # cells of a typed source, and what is declared of them
 
 
 @given(st.data())
-@settings(max_examples=8, deadline=None, suppress_health_check=SUPPRESSED)
+@settings(max_examples=5, deadline=None, suppress_health_check=SUPPRESSED)
 def test_typed_tables_are_answered_alike_as_they_are_and_as_text(draw: st.DataObject) -> None:
     check_typed_answers(draw)
 
@@ -321,7 +321,7 @@ def check_typed_answers(draw: st.DataObject) -> None:
 
 
 @given(tables())
-@settings(max_examples=10, deadline=None, suppress_health_check=SUPPRESSED)
+@settings(max_examples=7, deadline=None, suppress_health_check=SUPPRESSED)
 def test_every_way_of_serving_answers_as_the_study_scored(table: dict[str, Any]) -> None:
     run(table)
 

@@ -82,7 +82,7 @@ def invoke(root: Path, *arguments: object, code: int = 0) -> Result:
 
 def with_store(root: Path, empty_store: Path) -> Path:
     """`root`, whose store is there already, as after a first study."""
-    (root / "mlruns").mkdir()
+    (root / "mlruns").mkdir(parents=True)
     shutil.copy(empty_store, root / "mlruns")
     return root
 

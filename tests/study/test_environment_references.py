@@ -49,7 +49,7 @@ def web(tmp_path: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.mark.usefixtures("inline_workers")
+@pytest.mark.usefixtures("inline_workers_with_plots")
 def test_the_value_of_a_variable_is_in_no_file_and_in_no_message(tmp_path, monkeypatch, web):
     root = tmp_path / "here"
     (root / "code").mkdir(parents=True)

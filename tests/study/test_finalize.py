@@ -39,7 +39,7 @@ Y = np.where(X[:, 0] + RANDOM.normal(0, 1, 600) > 1.2, "$$ [/red]\x1b[2J", "$")
 
 
 def tune(root: Path, **changed: object) -> hpsearch.StudyResult:
-    with training_inline():
+    with training_inline(with_plots=True):
         return hpsearch.tune({**SPEC, **changed}, (X, Y), offline=True, root=root)
 
 

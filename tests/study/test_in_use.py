@@ -8,10 +8,11 @@ from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from answer_check import read_answer
 from click.testing import CliRunner
-from mlflow import MlflowClient
+from mlflow import MlflowClient, pyfunc
 from mlflow_server import SECONDS, TrackingServer, served
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -39,9 +40,15 @@ def tracking(tracking_server: TrackingServer) -> str:
 
 
 @pytest.mark.usefixtures("inline_workers")
+@pytest.mark.parametrize("served_by_mlflow", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_model_goes_into_use_only_if_it_is_better_and_comes_back_with_one_command(
-    tracking: str, browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tracking: str,
+    browser,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    served_by_mlflow: bool,
 ) -> None:
+    """tests/promotion/test_scoring.py asks a server of MLflow's in `make test`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
 
@@ -73,16 +80,8 @@ def test_a_model_goes_into_use_only_if_it_is_better_and_comes_back_with_one_comm
     rows = load_data(read_spec("strong.yaml")).locked_rows.read().table.to_pandas()
     rows.drop(columns="target").to_csv("rows.csv", index=False)
     told = list(csv.DictReader(io.StringIO(run("predict", "cancer@champion", "rows.csv"))))
-    model = ("models", "serve", "-m", "models:/cancer@champion", "--env-manager", "local")
-    with served(*model, path="/ping") as uri:
-        split = json.loads(rows.drop(columns="target").to_json(orient="split", index=False))
-        request = urllib.request.Request(
-            f"{uri}/invocations",
-            json.dumps({"dataframe_split": split}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-            answered = json.load(answer)["predictions"]
+    ask = ask_server if served_by_mlflow else ask_loaded
+    answered = ask(rows.drop(columns="target"))
     np.testing.assert_allclose(
         [float(row["probability_1"]) for row in told],
         [row["probability_1"] for row in answered],
@@ -98,6 +97,25 @@ def test_a_model_goes_into_use_only_if_it_is_better_and_comes_back_with_one_comm
     versions = read_answer("models", run("models", "--json"))["models"]
     assert [(2, "strong"), (1, "weak")] == [(m["version"], m["study"]) for m in versions]
     assert ["champion"] == [a for m in versions for a in m["aliases"] if a == "champion"]
+
+
+def ask_loaded(rows: pd.DataFrame) -> list[dict[str, object]]:
+    """What the champion answers where MLflow has loaded it."""
+    return pyfunc.load_model("models:/cancer@champion").predict(rows).to_dict("records")
+
+
+def ask_server(rows: pd.DataFrame) -> list[dict[str, object]]:
+    """What the champion answers to a request."""
+    model = ("models", "serve", "-m", "models:/cancer@champion", "--env-manager", "local")
+    with served(*model, path="/ping") as uri:
+        split = json.loads(rows.to_json(orient="split", index=False))
+        request = urllib.request.Request(
+            f"{uri}/invocations",
+            json.dumps({"dataframe_split": split}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            return json.load(answer)["predictions"]
 
 
 @pytest.mark.usefixtures("inline_workers")

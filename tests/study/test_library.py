@@ -191,7 +191,7 @@ def test_linnerud_is_tuned_scored_and_served_for_its_three_targets(tmp_path, tra
     assert ("ridge", None) == (result.baselines[0].name, result.confusion)
 
 
-@pytest.mark.usefixtures("inline_workers")
+@pytest.mark.usefixtures("inline_workers_with_plots")
 @pytest.mark.parametrize(
     "trainer", ["vectorized", pytest.param("keras_fit", marks=pytest.mark.long)]
 )

@@ -101,7 +101,7 @@ ONCE = {
 }
 
 
-@pytest.mark.usefixtures("inline_workers")
+@pytest.mark.usefixtures("inline_workers_with_plots")
 def test_a_study_and_its_resume_read_check_and_build_everything_once(
     folder: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch, figure: Any
 ) -> None:
@@ -139,7 +139,7 @@ def test_a_study_and_its_resume_read_check_and_build_everything_once(
     figure(files_read_twice=0, checks_run_twice=0, journal_reads_to_go_on=1)
 
 
-@pytest.mark.usefixtures("inline_workers")
+@pytest.mark.usefixtures("inline_workers_with_plots")
 def test_the_command_reads_the_file_once(folder: Path, calls: Calls) -> None:
     from tests.study.conftest import invoke
 

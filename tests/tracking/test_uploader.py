@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import synthetic
+from study.conftest import with_store
 
 from hpsearch.compat.mlflow import sqlite_store
 from hpsearch.errors import JournalError, TrackingError
@@ -281,11 +282,11 @@ def rows_of(uri: str, experiment: str) -> dict[str, list[tuple[str, ...]]]:
 
 
 def test_a_page_in_one_transaction_leaves_the_rows_of_mlflows_own_calls(
-    tmp_path: Path,
+    tmp_path: Path, empty_store: Path
 ) -> None:
     rows = []
     for way in ("together", "one by one"):
-        uri = default_uri(tmp_path / way)
+        uri = default_uri(with_store(tmp_path / way, empty_store))
         records = synthetic.study(5, folds=2, epochs=3)
         sender = Sender(place(tmp_path / way, "study", records), uri, "file:///artifacts")
         sender.open_study()
@@ -298,12 +299,14 @@ def test_a_page_in_one_transaction_leaves_the_rows_of_mlflows_own_calls(
     assert rows[0] == rows[1]
 
 
-def test_a_page_of_many_trials_is_committed_as_often_as_one_of_few(tmp_path: Path) -> None:
+def test_a_page_of_many_trials_is_committed_as_often_as_one_of_few(
+    tmp_path: Path, empty_store: Path
+) -> None:
     from sqlalchemy import event
 
     counts = []
     for trials in (5, 12):  # one of them fails, and has a file
-        uri = default_uri(tmp_path / str(trials))
+        uri = default_uri(with_store(tmp_path / str(trials), empty_store))
         records = synthetic.study(trials, folds=2, epochs=2)
         sender = Sender(place(tmp_path / str(trials), "study", records), uri, "file:///artifacts")
         sender.open_study()
@@ -317,9 +320,9 @@ def test_a_page_of_many_trials_is_committed_as_often_as_one_of_few(tmp_path: Pat
 
 
 def test_a_page_whose_transaction_fails_is_sent_again_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uri = default_uri(tmp_path)
+    uri = default_uri(with_store(tmp_path, empty_store))
     sender = Sender(place(tmp_path, "study", synthetic.study(4)), uri, "file:///artifacts")
     sender.open_study()
     ended: list[object] = []
