@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..spec.data_spec import CrossValidationSpec, FoldKind, Task
-from .folds import SplitInputs, make_folds
+from .folds import SplitInputs
+from .row_sample import make_sample_folds
 from .schema import Schema
 from .split import Split
 from .statistics import Statistics, fit_statistics
@@ -82,6 +83,7 @@ class Dataset:
     rows: np.ndarray  # (n_rows,) indices of the development rows in the source, 0-based
     windows: Windows | None  # into `columns`, one per development row; None: no windows
     notes: tuple[str, ...]  # for the user: what was inferred, left out, or looks suspicious
+    sample: np.ndarray | None = None  # indices of the development rows of the search; None: all
     versions: Mapping[str, str] = field(default_factory=dict)  # location -> version that was read
 
     @property
@@ -122,7 +124,7 @@ class Dataset:
         """Draw folds with another seed; a kind that draws nothing returns the same folds."""
         if self.kind == "predefined":
             return self.folds
-        folds = make_folds(self.split_inputs, self.cross_validation, seed=seed)
+        folds = make_sample_folds(self.split_inputs, self.cross_validation, self.sample, seed=seed)
         return folds if self.windows is None else self.windows.purge_folds(folds)
 
     def statistics(self, rows: np.ndarray, scaling: str | None = None) -> Statistics:

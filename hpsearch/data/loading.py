@@ -30,7 +30,6 @@ from .folds import (
     SplitInputs,
     assign_quantile_bins,
     encode_label_combinations,
-    make_folds,
     resolve_fold_kind,
     split_outer_fold,
     split_test_rows,
@@ -38,6 +37,12 @@ from .folds import (
 )
 from .malloc import trim_heap
 from .memory_source import source_from_memory
+from .row_sample import (
+    describe_sample,
+    make_sample_folds,
+    refuse_sample_of_given_folds,
+    sample_rows,
+)
 from .schema import Schema
 from .source_table import SourceTable
 from .sources import NOTHING_PINNED, read_source
@@ -146,9 +151,11 @@ def _build_dataset(
     else:
         locked = _lock_test_source(source, schema, roles, data)
     split_inputs = rows.take(development)
+    sample = None if data.rows is None else sample_rows(split_inputs, cv, data.rows, seed=seed)
     if given is None:
-        folds = make_folds(split_inputs, cv, seed=seed)
+        folds = make_sample_folds(split_inputs, cv, sample, seed=seed)
     else:
+        refuse_sample_of_given_folds(data.rows)
         cv = cv.model_copy(update={"kind": "predefined"})
         folds = take_given_folds(given, here, table.num_rows, split_inputs)
     if windows is not None:
@@ -161,7 +168,7 @@ def _build_dataset(
         task=target.kind,
         schema=schema,
         scaling=data.scaling,
-        fingerprint=_compute_fingerprint(source, roles, given or ()),
+        fingerprint=_compute_fingerprint(source, roles, given or (), sample),
         columns=columns,
         target=number[development],
         weights=None if weights is None else weights[here],
@@ -171,8 +178,13 @@ def _build_dataset(
         locked_rows=locked,
         rows=here,
         windows=windows,
+        sample=sample,
         versions=source.versions,
-        notes=(*notes, *_note_constant_columns(schema, columns)),
+        notes=(
+            *notes,
+            *describe_sample(sample, len(development)),
+            *_note_constant_columns(schema, columns),
+        ),
     )
 
 
@@ -294,13 +306,16 @@ def _build_windows(
     return build_windows(window, codes, in_time, order, names)
 
 
-def _compute_fingerprint(source: SourceTable, roles: ColumnRoles, given: GivenFolds) -> str:
-    """Fingerprint all used columns of the development and test tables, and given folds."""
+def _compute_fingerprint(
+    source: SourceTable, roles: ColumnRoles, given: GivenFolds, sample: np.ndarray | None
+) -> str:
+    """Fingerprint all used columns of the two tables, and given folds or a sample."""
     tables = [source.table] if source.test_table is None else [source.table, source.test_table]
     each = [(table, set(table.column_names)) for table in tables]
     used = (t.select([name for name in roles.used_columns if name in there]) for t, there in each)
     arrays = [a for a in (source.array, source.test_array) if a is not None]
-    return fingerprint(used, [*arrays, *(np.asarray(part, int) for fold in given for part in fold)])
+    arrays += [np.asarray(part, int) for fold in given for part in fold]
+    return fingerprint(used, arrays if sample is None else [*arrays, sample.astype(int)])
 
 
 def _reshape_source(source: SourceTable, data: DataSpec, cv: CrossValidationSpec) -> SourceTable:

@@ -229,6 +229,8 @@ class DataSpec(_DataSection):
     target: str | Annotated[list[str], Field(min_length=1)] | None = None  # to predict
     drop: list[str] = []  # columns to leave out
     test_fraction: Fraction = 0.2  # share of rows locked until the winner is chosen
+    # Development rows of the search, a sample; the final fit uses all. None: all.
+    rows: Annotated[int, Field(ge=2)] | None = None
     test_source: str | None = None  # the locked rows, if they are in another file
     outer_fold: OuterFoldSpec | None = None  # the locked rows of `hpsearch nested`, which sets it
     missing: list[CellValue] = []  # markers of missing values in every column
