@@ -11,7 +11,7 @@ COMPAT := tests/compat $(addprefix tests/, $(addsuffix .py, \
 	tracking/test_database tracking/test_garbage tracking/test_schema tracking/test_uploader \
 	execution/test_ray_cluster))
 
-.PHONY: tune test test-long docs faults soak screenshots rivals check lock lock-check compat compat-oldest compat-newest
+.PHONY: tune test test-long docs notebooks faults soak screenshots rivals check lock lock-check compat compat-oldest compat-newest
 
 tune: $(READY)  ## the first study: environment, locked install, 30 trials
 	$(BIN)/hpsearch tune search_spaces/breast_cancer.yaml
@@ -28,7 +28,10 @@ test-long: $(READY)  ## the tests that `make test` leaves out; some take many mi
 	$(PYTEST) -m "long or soak" $(ARGS)
 
 docs: $(READY)  ## the site of the docs, in build/site; refuses broken links
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+
+notebooks: $(READY)  ## execute docs/notebooks and store their outputs
+	$(BIN)/python tests/execute_notebooks.py
 
 faults: $(READY)  ## the catalogue of docs/reliability.md, and its figures; its longest tests are `make test-long`
 	rm -f .pytest_cache/faults.json

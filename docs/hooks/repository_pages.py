@@ -58,8 +58,10 @@ def rewrite_links(markdown: str, uri: str, known: set[str]) -> str:
         image, text, target, anchor = match.groups()
         source = posixpath.normpath(posixpath.join(folder, target))
         page = pages.get(source, source.removeprefix("docs/"))
-        if page not in known:
-            return text
+        if page.endswith(".ipynb"):
+            page = f"{page.removesuffix('.ipynb')}.md"
+        if page not in known:  # a file that is no page, or a broken link, which mkdocs reports
+            return text if (ROOT / source).exists() else match[0]
         relative = posixpath.relpath(page, PurePosixPath(uri).parent)
         return f"{image}[{text}]({relative}{anchor or ''})"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import JournalError, PromotionError
 from ..events import CURVES
-from ..history import History, load_history
+from ..history import History, load_condensed_history, load_history
 from ..redaction import redact
 from ..tracking.store import find_journal, list_journals, study_folder
 from ..trial import Trial
@@ -58,7 +58,7 @@ class StudyReader:
         """
         from ..reporting.trial_frames import trials_frame
 
-        return trials_frame(self.history, cv_results=cv_results)
+        return trials_frame(load_condensed_history(self.journal), cv_results=cv_results)
 
     def curves(self, trial: int) -> DataFrame:
         """Return the curves of a trial by epoch.

@@ -36,6 +36,9 @@ def test_the_frame_has_a_row_a_trial_the_best_first(drawn):
     )
     assert len(history.trials) == len(table)
     assert {"state", "score", "std", "seconds", "param_units"} <= set(table)
+    n_epochs = {trial.number: trial.n_epochs for trial in history.trials}
+    assert n_epochs == dict(zip(table["trial"], table["epochs"], strict=True))
+    assert max(n_epochs.values()) > 0
     assert "split0_test_score" in drawn.frame(cv_results=True)
 
 
