@@ -180,6 +180,8 @@ def show_data(dataset: Dataset) -> None:
         values = ", ".join(column.vocabulary[:6]) + (" …" if len(column.vocabulary) > 6 else "")
         if column.kind == "text":
             values = f"up to {column.n_cleaned} tokens"
+        if column.kind == "image":
+            values = " x ".join(map(str, column.shape))
         grid.add_row(column.name, column.kind, values or column.format)
     if len(columns) > MAX_COLUMNS:
         kinds = Counter(column.kind for column in columns)

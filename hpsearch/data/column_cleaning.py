@@ -14,10 +14,11 @@ import numpy as np
 
 try:
     from ..errors import DataError
-    from . import cells, text_tokens, vocabulary
+    from . import cells, image_cells, text_tokens, vocabulary
     from .columns import DATE_PARTS, CellCounts, Column
 except ImportError:  # beside a served model
     import hpsearch_cells as cells  # type: ignore[import-not-found,no-redef]
+    import hpsearch_image_cells as image_cells  # type: ignore[import-not-found,no-redef]
     import hpsearch_text_tokens as text_tokens  # type: ignore[import-not-found,no-redef]
     import hpsearch_vocabulary as vocabulary  # type: ignore[import-not-found,no-redef]
     from hpsearch_cells import DataError  # type: ignore[no-redef]
@@ -73,7 +74,7 @@ def clean_column(
 ) -> np.ndarray:
     """Clean one column to float64, shape (n_rows,): see `Schema.clean`.
 
-    A text becomes (n_rows, n_tokens) float32.
+    A text becomes (n_rows, n_tokens) float32, and an image its pixels likewise.
 
     `remedy` is appended to the error for a cell that is not a number.
     """
@@ -82,6 +83,11 @@ def clean_column(
         return _encode_categories(raw, column, counts)
     if column.kind == "text":
         return _encode_text_column(raw, column, counts)
+    if column.kind == "image":
+        pixels = image_cells.decode_images(raw, column.name, column.shape)
+        if counts is not None:
+            counts.add_missing(column.raw_name, int(np.isnan(pixels[:, 0]).sum()))
+        return pixels
     numbers = (
         _extract_date_part(raw, column) if column.part else _parse_numbers(raw, column, remedy)
     )

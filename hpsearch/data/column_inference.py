@@ -52,6 +52,7 @@ MAX_CATEGORIES = 100  # a text column with more must be declared before it is on
 MAX_TOKENS = 200  # of a text that are read, unless declared
 WORDS_OF_TEXT = 4  # words from which a text is read as one
 EXAMINED_TEXTS = 1000
+IMAGE_SIZE, IMAGE_CHANNELS = (64, 64), 3  # unless declared
 SHOWN_LETTERS = 60  # of a text in a message
 FEW_CATEGORIES = 20  # up to this many, half the rows may be distinct
 
@@ -147,6 +148,9 @@ def _infer_column(
         return [column], [*notes, *_note_row_number(numbers, name)]
     if kind == "text":
         return _build_text_column(raw, column, spec, development)
+    if kind == "image":
+        shape = (*(spec.size or IMAGE_SIZE), spec.channels or IMAGE_CHANNELS)
+        return [replace(column, kind="image", format="", indicator=False, shape=shape)], notes
     column = replace(column, format="", exact=origin.is_text or is_text_column(raw))
     found, said = _build_categorical(raw, column, spec, data, development)
     return found, [*notes, *said]
@@ -192,7 +196,7 @@ def _infer_kind(
             form = choose_date_format(name, drop_missing_texts(_list_texts(raw, column)))
         zone, note = (spec.zone, "") if spec.zone else find_zone(name, raw)
         return kind, replace(column, format=form or "", zone=zone), [note] * bool(note)
-    if kind in ("categorical", "text"):
+    if kind in ("categorical", "text", "image"):
         return kind, column, []
     if kind is None and pa.types.is_temporal(raw.type):
         refuse_dates(name, ["2024-12-31"])
@@ -308,6 +312,8 @@ def _format_too_many(name: str, counts: dict[str, int], least: int) -> str:
         )
     grouped = f" with at least {least} rows each" if least > 1 else ""
     read = "read them word by word (kind: text), " if is_free_text(list(counts)) else ""
+    if all(text.lower().endswith((".png", ".jpg", ".jpeg")) for text in counts):
+        read = "read them as images (kind: image), "
     return (
         f"column {name!r} holds text with {len(counts)} different values{grouped} in {rows} rows, "
         f"like {', '.join(repr(shorten(t)) for t in list(counts)[:3])}: leave it out with "

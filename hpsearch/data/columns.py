@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from math import prod
 from typing import Any, Literal
 
+ARRAY_KINDS = ("text", "image")  # kinds whose cells are several numbers
 DATE_PARTS = ("year", "month", "day", "weekday", "hour")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from .image_cells import UNREADABLE, decode_image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 GREY_MODES = ("1", "L")  # Pillow's modes read as one channel
@@ -122,23 +123,16 @@ def _read_header(path: Path) -> Any:
             if image.mode not in (*GREY_MODES, *COLOR_MODES):
                 return f"pixels of mode {image.mode}"
             return image.height, image.width, image.mode
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises any of these
+    except UNREADABLE as error:
         return str(error)
 
 
 def _decode_image(path: Path, mode: str, size: tuple[int, int]) -> np.ndarray | None:
-    """Decode an image, (height, width) or (height, width, 3) uint8; None if damaged."""
-    from PIL import Image
-
+    """Decode an image as `decode_image` does; None if it is damaged."""
     try:
-        with Image.open(path) as image:
-            image.load()
-            decoded = image.convert(mode)
-    except (OSError, ValueError, SyntaxError):
+        return decode_image(path, mode, size)
+    except UNREADABLE:
         return None
-    if (decoded.height, decoded.width) != size:
-        decoded = decoded.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(decoded)
 
 
 def _refuse_files(folder: Path, what: str, files: Sequence[Path], wrong: Sequence[bool]) -> None:

@@ -35,6 +35,7 @@ from .folds import (
     split_test_rows,
     take_given_folds,
 )
+from .image_files import embed_images
 from .malloc import trim_heap
 from .memory_source import source_from_memory
 from .row_sample import (
@@ -50,7 +51,7 @@ from .split import Split
 from .target_inference import infer_targets
 from .windows import Windows, build_windows
 
-TEXT_KINDS = ("categorical", "date", "text")
+TEXT_KINDS = ("categorical", "date", "text", "image")
 
 
 def load(
@@ -87,6 +88,7 @@ def load(
         source = read_source(data, folder, list_text_columns(data, cv, task), pinned, cache)
     else:
         source = source_from_memory(arrays, data)
+    source = embed_images(source, data, folder)
     if data.outer_fold is not None:  # nested: the outer fold is locked instead
         source = replace(source, test_table=None, test_array=None)
     trim_heap()

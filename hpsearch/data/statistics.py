@@ -193,7 +193,7 @@ def _fit_column(values: np.ndarray, column: Column, scaling: str) -> FeatureVect
     if column.kind == "categorical":
         return _fit_categorical(values[:, 0], column)
     n = column.n_cleaned
-    return [0.0] * n, [0.0] * n, [1.0] * n  # the numbers of tokens are names
+    return [0.0] * n, [0.0] * n, [1.0] * n  # tokens and pixels are not scaled
 
 
 def _fit_numeric(values: np.ndarray, column: Column, scaling: str) -> FeatureVectors:

@@ -44,15 +44,22 @@ def _take_input(features: Any, each: NamedInput) -> Any:
         part = features[:, first : first + n]
     else:
         part = ops.take(features, each.features, axis=1)
-    return part if each.text is None else hash_ngrams(part, **each.text)
+    if each.text is not None:
+        return hash_ngrams(part, **each.text)
+    return ops.reshape(part, (-1, *each.shape)) if len(each.shape) > 1 else part
 
 
 def pack_inputs(network: Any, parts: Mapping[str, Any]) -> Any:
-    """Arrange the inputs for the call of a network: alone, or by name."""
-    if len(parts) == 1 and getattr(network, "inputs", None):
+    """Arrange the inputs for the call of a network: alone, by name, or in the order of its list."""
+    inputs = getattr(network, "inputs", None)
+    if not inputs:
+        return dict(parts)
+    if len(parts) == 1:
         [only] = parts.values()
         return only
-    return dict(parts)
+    if isinstance(network.input, Mapping):
+        return dict(parts)
+    return [parts[given.name] for given in inputs]  # Keras would sort a dict by name
 
 
 def count_numbers(n_read: int, *, ngrams: int, n_tokens: int, **_: int) -> int:

@@ -33,10 +33,17 @@ MODEL_FOLDER = "model"  # in the folder of the final fit
 EXAMPLE_ROWS = 3
 # Modules of data/ that are copied beside a model.
 CODE = (
-    *("cells", "vocabulary", "text_tokens", "columns", "column_cleaning", "target_encoding"),
+    *("cells", "vocabulary", "text_tokens", "image_cells", "columns"),
+    "column_cleaning",
+    "target_encoding",
     *("prediction_intervals", "schema", "delimited"),
 )
 # All that a server needs besides MLflow; if not given, MLflow infers them in half a minute.
+# A pixel, as the example of an image; servers that read JSON receive images in this way.
+BLACK_IMAGE = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQ"
+    "AAAABJRU5ErkJggg=="
+)
 REQUIREMENTS = ("keras", "jax", "numpy", "pandas")
 
 
@@ -109,7 +116,9 @@ def save_served_model(
                 code_paths=[str(copy) for copy in code],
                 signature=_make_signature(schema),
                 input_example=example_rows(schema, columns),
-                pip_requirements=_pip_requirements(user_code or {}),
+                pip_requirements=_pip_requirements(
+                    user_code or {}, takes_images=any(c.kind == "image" for c in schema.columns)
+                ),
                 metadata=asdict(replace(lineage, code=code_digests)),
             )
 
@@ -202,6 +211,8 @@ def _raw_cell(column: Column, value: float) -> Any:
         return None
     if column.part:  # the other parts of the date are not known here
         return "2024-12-31 12:00:00"
+    if column.kind == "image":
+        return BLACK_IMAGE
     if column.buckets or column.kind == "text":
         return "text"
     if column.kind == "categorical":
@@ -243,9 +254,9 @@ def _label_type(classes: Sequence[str | int]) -> str:
     return "long" if all(isinstance(c, int) for c in classes) else "string"
 
 
-def _pip_requirements(user_code: Mapping[str, Path]) -> list[str]:
+def _pip_requirements(user_code: Mapping[str, Path], *, takes_images: bool) -> list[str]:
     """List the requirements of a server, including packages imported by user code."""
-    needed = dict.fromkeys(("mlflow", *REQUIREMENTS))
+    needed = dict.fromkeys(("mlflow", *REQUIREMENTS, *(("pillow",) if takes_images else ())))
     packages = metadata.packages_distributions() if user_code else {}
     for file in user_code.values():
         for module in _imported_packages(file):

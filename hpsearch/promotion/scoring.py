@@ -26,6 +26,7 @@ from ..data.cells import factorize_codes
 from ..data.column_cleaning import require_columns
 from ..data.columns import CellCounts, Layout, RowWindow
 from ..data.delimited import BLOCK_BYTES, DelimitedText, read_head, read_texts
+from ..data.image_files import resolve_paths
 from ..data.nested_columns import find_outer_column, flatten_columns
 from ..data.prediction_intervals import bound_of_level
 from ..data.schema import Schema
@@ -354,13 +355,18 @@ class RowFile:
                 is_parquet = file.read(4) == b"PAR1"
             block = None
             for block in self._read_parquet() if is_parquet else self._read_delimited():
-                yield block
+                yield resolve_paths(block, self._image_columns, self.source.parent)
             if block is None:  # without rows, only the header is written
                 yield pa.table({name: pa.array([], pa.string()) for name in self._needed_columns})
         except HpsearchError as error:
             raise DataError(f"{self.source}: {error}") from None
         except (pa.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as error:
             raise DataError(f"{self.source}: {str(error).splitlines()[0]}") from None
+
+    @property
+    def _image_columns(self) -> list[str]:
+        """Columns of paths, which are relative to the file."""
+        return [c.raw_name for c in self.schema.columns if c.kind == "image"]
 
     @property
     def _needed_columns(self) -> list[str]:

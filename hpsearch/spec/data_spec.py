@@ -75,7 +75,7 @@ class _DataSection(BaseModel):
 class ColumnSpec(_DataSection):
     """Options of one column; what is not declared is inferred."""
 
-    kind: Literal["numeric", "categorical", "date", "text"] | None = None  # None: inferred
+    kind: Literal["numeric", "categorical", "date", "text", "image"] | None = None  # None: inferred
     missing: list[CellValue] = []  # values that mark a missing cell
     replace: dict[CellValue, CellValue] = {}  # cell -> replacement
     impute: Impute | None = None  # numbers; None: `DataSpec.impute`
@@ -90,6 +90,8 @@ class ColumnSpec(_DataSection):
     format: str | None = None  # how 1250.5 or a date (DD/MM/YYYY) is written; None: inferred
     # Tokens that are read of a text; None: as many as the longest has, at most `MAX_TOKENS`.
     tokens: PositiveInt | None = None
+    size: tuple[PositiveInt, PositiveInt] | None = None  # (height, width) of images; None: 64 x 64
+    channels: Literal[1, 3] | None = None  # of images: grey or RGB; None: 3
 
     @model_validator(mode="after")
     def _check_options(self) -> ColumnSpec:
@@ -103,6 +105,10 @@ class ColumnSpec(_DataSection):
             check_zone(self.zone, self.kind)
         if self.tokens is not None and self.kind != "text":
             raise ValueError("tokens is for kind: text")
+        if self.kind != "image" and (self.size is not None or self.channels is not None):
+            raise ValueError("size and channels are for kind: image")
+        if self.kind == "image":
+            refuse_options(self, {"kind", "size", "channels"})
         if self.kind == "text":
             refuse_options(self, {"kind", "missing", "replace", "tokens"})
         return self

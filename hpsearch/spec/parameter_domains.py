@@ -169,11 +169,13 @@ _MLP_DOMAINS: ParameterDomains = {
     **_DENSE_DOMAINS,
     **_ENCODING_DOMAINS,
 }
-_TEXT_DOMAINS: ParameterDomains = {
+_ARRAY_DOMAINS: ParameterDomains = {
     "text_vocabulary": Domain("int", 2),
     "text_ngrams": POSITIVE_INT,
     "text_tokens": NON_NEGATIVE_INT,
     "text_size": POSITIVE_INT,
+    "image_blocks": POSITIVE_INT,
+    "image_filters": POSITIVE_INT,
 }
 _CONVOLUTIONAL_DOMAINS: ParameterDomains = {
     "blocks": NON_NEGATIVE_INT,
@@ -187,7 +189,7 @@ _CONVOLUTIONAL_DOMAINS: ParameterDomains = {
     "spatial_dropout": RATE,
 }
 FAMILY_DOMAINS: Mapping[str, ParameterDomains] = {
-    "mlp": {**_MLP_DOMAINS, **_TEXT_DOMAINS},
+    "mlp": {**_MLP_DOMAINS, **_ARRAY_DOMAINS},
     "realmlp": {
         "layers": NON_NEGATIVE_INT,
         "units": POSITIVE_INT,

@@ -1,8 +1,8 @@
 """Match the named inputs of a custom model with the columns of the data.
 
-A custom model takes all features of a row as one array, unless the data have a text or the study
-file declares `data.inputs`. Then its function gets a dict of shapes, and its inputs are matched by
-name with these groups, or with single columns.
+A custom model takes all features of a row as one array, unless the data have a text or an image or
+the study file declares `data.inputs`. Then its function gets a dict of shapes, and its inputs are
+matched by name with these groups, or with single columns.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..data.columns import ColumnInput
+from ..data.columns import ARRAY_KINDS, ColumnInput
 from ..errors import DataError, TrainingError
 from ..models.families import text_embedding
 from ..models.named_inputs import NamedInput, count_numbers, pack_inputs, split_features
@@ -27,13 +27,13 @@ REST = "features"  # the input of the columns that are in no group
 def group_columns(
     columns: Sequence[ColumnInput], declared: Mapping[str, Sequence[str]]
 ) -> dict[str, tuple[str, ...]]:
-    """Group the columns by input: the declared groups, each text, and the rest.
+    """Group the columns by input: the declared groups, each text or image, and the rest.
 
     Returns:
-        Names of columns by input; empty if nothing is declared and no column is a text.
+        Names of columns by input; empty if nothing is declared and no column is a text or image.
 
     Raises:
-        DataError: If a group names an unknown column, or a text beside others.
+        DataError: If a group names an unknown column, or a text or image beside others.
     """
     kinds = {column.name: column.kind for column in columns}
     groups = {name: tuple(own) for name, own in declared.items()}
@@ -42,13 +42,14 @@ def group_columns(
             raise DataError(
                 f"{name}: {', '.join(unknown)} is not a feature. Known: {', '.join(kinds)}."
             )
-        if len(own) > 1 and (texts := [c for c in own if kinds[c] == "text"]):
-            raise DataError(f"{name}: {texts[0]} is text, which is an input of its own")
+        if len(own) > 1 and (arrays := [c for c in own if kinds[c] in ARRAY_KINDS]):
+            kind = kinds[arrays[0]]
+            raise DataError(f"{name}: {arrays[0]} is {kind}, which is an input of its own")
     grouped = {column for own in groups.values() for column in own}
-    groups |= {n: (n,) for n, kind in kinds.items() if kind == "text" and n not in grouped}
+    groups |= {n: (n,) for n, kind in kinds.items() if kind in ARRAY_KINDS and n not in grouped}
     if not groups:
         return {}
-    rest = tuple(n for n, kind in kinds.items() if kind != "text" and n not in grouped)
+    rest = tuple(n for n, kind in kinds.items() if kind not in ARRAY_KINDS and n not in grouped)
     return {REST: rest, **groups} if rest else groups
 
 
@@ -124,6 +125,8 @@ def _make_input(problem: Problem, name: str, params: Mapping[str, Value]) -> Nam
     columns = {column.name: column for column in problem.column_inputs}
     members = [columns[column] for column in problem.input_groups.get(name, (name,))]
     features = tuple(k for column in members for k in range(column.start, column.stop))
+    if members[0].kind == "image":
+        return NamedInput(name, features, members[0].shape)
     if members[0].kind != "text":
         return NamedInput(name, features, (len(features),))
     text = read_text_options(params)

@@ -230,7 +230,10 @@ def _format_user_error(model: str, error: Exception) -> str:
     location = strip_convention(model).rpartition(":")[0]
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == location]
     where = f"{location}:{lines[-1]}" if lines else strip_convention(model)
-    first, *_ = [*str(error).strip().splitlines(), "no message"]
+    lines_told = [line for line in str(error).strip().splitlines() if line.strip()]
+    if len(lines_told) > 1 and lines_told[0].startswith("Exception encountered when calling"):
+        lines_told = lines_told[1:]  # Keras's frame around the message
+    first = lines_told[0] if lines_told else "no message"
     hint = ""
     if isinstance(error, KeyError) and lines:
         hint = ", which is not a hyperparameter of the study: add it to search_space"

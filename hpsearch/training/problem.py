@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..compat.keras import compute_output_shape
-from ..data.columns import ColumnInput
+from ..data.columns import ARRAY_KINDS, ColumnInput
 from ..data.split import Split
 from ..data.statistics import Statistics
 from ..data.windows import Windows
@@ -79,7 +79,9 @@ class Problem:
     custom_metric: tuple[str, Direction] | None = None  # the objective, as FILE.py:FUNCTION
     cost_objectives: tuple[str, ...] = ()  # not metrics; "latency_ms" is measured
     category_ranges: CategoryRanges = ()  # features of each categorical column
-    column_inputs: tuple[ColumnInput, ...] = ()  # features of each column; texts are the last
+    column_inputs: tuple[
+        ColumnInput, ...
+    ] = ()  # features of each column; texts and images are the last
     # Columns of each named input of a custom model; empty: it gets all features as one array.
     input_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     target_transforms: tuple[str, ...] = ()  # of a regression's outputs
@@ -130,8 +132,8 @@ class Problem:
 
     @property
     def array_inputs(self) -> tuple[ColumnInput, ...]:
-        """The features of the texts; the last ones."""
-        return tuple(c for c in self.column_inputs if c.kind == "text")
+        """The features of the texts and images; the last ones."""
+        return tuple(c for c in self.column_inputs if c.kind in ARRAY_KINDS)
 
     def make_own_builder(
         self, params: Mapping[str, Value], seed: int, watch: Watch = dict

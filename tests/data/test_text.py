@@ -1,5 +1,7 @@
 """Columns of free text: their encoding, and refusals."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -101,7 +103,9 @@ def test_init_recognises_free_text_and_says_so(tmp_path):
     import pyarrow as pa
 
     table = pa.table({"message": SENTENCES, "code": [f"c{k}" for k in range(40)]})
-    found = {f.name: f for f in profile_table(table, ["message", "code"], DataSpec(), _origin())}
+    found = {
+        f.name: f for f in profile_table(table, ["message", "code"], DataSpec(), _origin(), Path())
+    }
     assert isinstance(found["message"], DeclaredColumn)
     assert "text" == found["message"].spec.kind
     assert "free text of 6 words" in found["message"].reason

@@ -8,7 +8,13 @@ import pytest
 
 from hpsearch.data.columns import ColumnInput
 from hpsearch.errors import DataError, TrainingError
-from hpsearch.models.named_inputs import NamedInput, count_numbers, hash_ngrams, split_features
+from hpsearch.models.named_inputs import (
+    NamedInput,
+    count_numbers,
+    hash_ngrams,
+    pack_inputs,
+    split_features,
+)
 from hpsearch.testing.executors import small_problem
 from hpsearch.training.input_layout import find_layout, group_columns, list_input_shapes
 
@@ -52,6 +58,16 @@ def test_inputs_are_matched_by_name_with_groups_and_columns():
     assert [(1, 2, 3), (4, 5, 6, 7, 8), (0, 1, 2, 3)] == [each.features for each in layout]
     assert [None, None] == [layout[0].text, layout[2].text]
     assert 20000 == layout[1].text["vocabulary"]
+
+
+def test_a_list_of_inputs_is_matched_by_name_in_any_order():
+    rows = np.arange(8, dtype=np.float32).reshape(2, 4)
+    layout = [NamedInput("z", (0,), (1,)), NamedInput("a", (1, 2, 3), (3,))]
+    parts = split_features(rows, layout)
+    inputs = [keras.Input(each.shape, name=each.name) for each in layout]
+    for given in (inputs, {each.name: each for each in inputs}):
+        network = keras.Model(given, keras.ops.concatenate([inputs[0], inputs[1]], axis=1))
+        np.testing.assert_array_equal(rows, network(pack_inputs(network, parts)))
 
 
 def test_features_of_a_group_that_lie_apart_are_gathered():

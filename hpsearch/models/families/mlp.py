@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...data.columns import ColumnInput
 from ...trial import Value
 from ..outputs import Outputs
-from . import category_encoding, number_embedding, text_embedding
+from . import category_encoding, image_encoding, number_embedding, text_embedding
 from .blocks import apply_normalization, make_regularizer
 from .category_encoding import CategoryRanges
 from .number_embedding import encode_features
@@ -30,7 +30,11 @@ TABLE_DEFAULTS: dict[str, Value] = {
     **category_encoding.DEFAULTS,
     **number_embedding.DEFAULTS,
 }
-DEFAULTS: dict[str, Value] = {**TABLE_DEFAULTS, **text_embedding.DEFAULTS}
+DEFAULTS: dict[str, Value] = {
+    **TABLE_DEFAULTS,
+    **text_embedding.DEFAULTS,
+    **image_encoding.DEFAULTS,
+}
 
 
 def build(
@@ -48,7 +52,7 @@ def build(
         inputs: Shape of one row, (n_features,); other shapes are flattened.
         outputs: The output layer.
         categories: The ranges of features that encode one categorical column.
-        arrays: The features of texts, which are the last ones.
+        arrays: The features of texts and images, which are the last ones.
     """
     import keras
 

@@ -12,6 +12,7 @@ from typing import Any
 from ...data.columns import ColumnInput
 from ...trial import Value
 from ..named_inputs import hash_ngrams
+from .image_encoding import encode_image
 
 # Hyperparameters of families that take texts.
 DEFAULTS: dict[str, Value] = {
@@ -23,23 +24,26 @@ DEFAULTS: dict[str, Value] = {
 
 
 def split_arrays(features: Any, arrays: Sequence[ColumnInput], params: Mapping[str, Any]) -> Any:
-    """Split features into those of a table, and one vector for each text.
+    """Split features into those of a table, and one vector for each text and image.
 
     Args:
         features: Tensor of shape (n, n_features); the arrays are its last features.
-        arrays: Which features are the tokens of a text.
-        params: Includes the keys of `DEFAULTS`.
+        arrays: Which features are the tokens of a text or the pixels of an image.
+        params: Includes the keys of `DEFAULTS` and `image_encoding.DEFAULTS`.
 
     Returns:
-        The table's features, None if there are none; and the vectors, (n, text_size) each.
+        The table's features, None if there are none; and the vectors, (n, size) each.
     """
     n_table = arrays[0].start if arrays else features.shape[1]
     if n_table == features.shape[1]:
         return features, []
-    encoded = [
-        embed_text(features[:, text.start : text.stop], params, str(index))
-        for index, text in enumerate(arrays)
-    ]
+    encoded = []
+    for index, array in enumerate(arrays):
+        part = features[:, array.start : array.stop]
+        if array.kind == "image":
+            encoded.append(encode_image(part, array, params, str(index)))
+        else:
+            encoded.append(embed_text(part, params, str(index)))
     return (features[:, :n_table] if n_table else None), encoded
 
 

@@ -108,6 +108,8 @@ def _describe_column(column: Column, values: np.ndarray) -> str:
         shown = ", ".join(format_comment(v)[:20] for v in column.vocabulary[:4])
         more = ", …" if len(column.vocabulary) > 4 else ""
         return f"categorical, {len(column.vocabulary)} values: {shown}{more}{missing}"
+    if column.kind == "image":
+        return f"images, read as {' x '.join(map(str, column.shape))}"
     if column.kind == "text":
         return f"text of up to {column.n_cleaned} tokens{missing}"
     if not known.size:
@@ -175,6 +177,9 @@ def _render_space(s: StarterFacts) -> Iterator[str]:
         size = recommend_vocabulary(n_ngrams)
         yield f"  text_vocabulary: {size}   # rows of their table; there are {n_ngrams:,} of them"
         yield "  text_size:     [16, 32, 64]      # of the vector of a word"
+    if "image" in kinds:
+        yield "  image_blocks:  [2, 3]            # convolutions with pooling"
+        yield "  image_filters: [8, 16]           # of the first, twice as many in each next"
     if r.has_normalization:
         yield "  normalization: [none, batch]"
     yield "  dropout:       {type: float, low: 0.0, high: 0.5}"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,17 @@ from ...data.cells import (
     ISO_FORMAT,
     factorize,
     format_cell,
+    is_text_column,
     parse_number,
     read_number_column,
 )
-from ...data.column_inference import infer_columns, is_free_text
+from ...data.column_inference import (
+    IMAGE_CHANNELS,
+    IMAGE_SIZE,
+    infer_columns,
+    is_free_text,
+)
+from ...data.image_files import are_image_paths
 from ...data.source_table import TableOrigin
 from ...data.text_formats import drop_missing_texts, match_date_formats, match_number_formats
 from ...errors import DataError
@@ -58,7 +66,7 @@ class DeclaredColumn:
 
 
 def profile_table(
-    table: Any, names: list[str], data: DataSpec, origin: TableOrigin
+    table: Any, names: list[str], data: DataSpec, origin: TableOrigin, folder: Path
 ) -> Iterator[DroppedColumn | DeclaredColumn]:
     """Find the columns to drop or declare; declared ones are skipped.
 
@@ -67,12 +75,25 @@ def profile_table(
         names: The feature columns.
         data: The declaration so far.
         origin: Properties of the table besides its cells.
+        folder: Base of the paths of images.
     """
     for name in names:
         if name in data.columns:
             continue
-        if found := _profile_column(table, name, data, origin):
+        image = _profile_images(table[name], name, folder)
+        if found := image or _profile_column(table, name, data, origin):
             yield found
+
+
+def _profile_images(cells: Any, name: str, folder: Path) -> DeclaredColumn | None:
+    """Declare a column of paths of images."""
+    if not is_text_column(cells):
+        return None
+    paths = [format_cell(value) for value in factorize(cells)[0]]
+    if not are_image_paths(paths, folder):
+        return None
+    spec = ColumnSpec(kind="image", size=IMAGE_SIZE, channels=IMAGE_CHANNELS)
+    return DeclaredColumn(name, spec, f"paths of {len(paths):,} images, resized to `size`")
 
 
 def _profile_column(

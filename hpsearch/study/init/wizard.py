@@ -19,6 +19,7 @@ from ...data.cells import factorize
 from ...data.column_cleaning import format_categories
 from ...data.column_inference import count_texts
 from ...data.column_roles import assign_roles, mask_missing_target
+from ...data.image_files import find_image_folder
 from ...data.source_table import SourceTable, find_unreadable_columns, normalize_source
 from ...data.sources import open_source
 from ...data.target_encoding import target_as_column
@@ -112,7 +113,7 @@ def _choose_family(dataset: Dataset, source: str, family: str | None) -> str:
     if texts and family != "mlp":
         raise SpecError(
             f"--family {family} takes numbers and categories, but {', '.join(texts)} holds "
-            "text: leave --family out, or drop it with --set data.drop=[…]"
+            "text or images: leave --family out, or drop it with --set data.drop=[…]"
         )
     return family
 
@@ -150,7 +151,8 @@ def _profile_table(
         raise SpecError(f"name the column to predict with --target; columns: {shown}")
     names = list(assign_roles(source, _drop_unnamed(data, table), CrossValidationSpec()).features)
     names += [n for n in table.column_names if n.startswith("unnamed_") and n not in data.drop]
-    found = list(profile_table(table, names, data, source.origin))
+    base = find_image_folder(location, folder)
+    found = list(profile_table(table, names, data, source.origin, base))
     dropped = (*unread, *(f for f in found if isinstance(f, DroppedColumn)))
     treated = tuple(f for f in found if isinstance(f, DeclaredColumn))
     if mask_missing_target(table, target, data).any():

@@ -54,7 +54,9 @@ def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
     features = problem.features if problem.windows is None else problem.take(np.arange(n_rows))
     rows = _flatten_rows(problem.statistics[0].apply(features), problem.array_inputs)
     fitted = []
-    for name, estimator in make_estimators(problem.task, sparse=bool(problem.array_inputs)).items():
+    for name, estimator in make_estimators(
+        problem.task, sparse=any(c.kind == "text" for c in problem.array_inputs)
+    ).items():
         fit = partial(
             fit_estimator,
             estimator,
@@ -84,21 +86,26 @@ def _limit_threads(rows: Any) -> AbstractContextManager[object]:
     return limited
 
 
-def _flatten_rows(rows: np.ndarray, texts: Sequence[ColumnInput]) -> Any:
+def _flatten_rows(rows: np.ndarray, arrays: Sequence[ColumnInput]) -> Any:
     """Flatten rows to one vector each; texts become counts of their words and pairs of words.
 
     Args:
         rows: Scaled features, (n, *shape).
-        texts: Which features are the tokens of a text.
+        arrays: Which features are the tokens of a text or the pixels of an image, which are left
+            out.
 
     Returns:
         (n, n_numbers) float32; a sparse matrix if there are texts.
     """
-    if not texts:
+    if not arrays:
         return rows.reshape(len(rows), -1)
     from scipy.sparse import csr_matrix, hstack
 
-    table = csr_matrix(rows[:, : texts[0].start])
+    table = rows[:, : arrays[0].start]
+    texts = [array for array in arrays if array.kind == "text"]
+    if not texts:
+        return table
+    table = csr_matrix(table)
     return hstack([table, *(_count_words(rows[:, t.start : t.stop]) for t in texts)]).tocsr()
 
 

@@ -1,0 +1,102 @@
+"""Decode the images of a column: paths, encoded files, `data:` addresses or arrays of pixels.
+
+This file is copied beside a served model, as `cells` is.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+try:
+    from ..errors import DataError
+except ImportError:  # beside a served model
+    from hpsearch_cells import DataError  # type: ignore[import-not-found,no-redef]
+
+UNREADABLE = (OSError, ValueError, SyntaxError)  # Pillow raises any of these for a damaged file
+
+
+def decode_images(cells: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Decode the cells of a column.
+
+    Args:
+        cells: A path, the bytes of a PNG or JPEG file, a `data:` address with them in base64, or an
+            array of pixels of `shape`, each.
+        name: The column, for messages.
+        shape: (height, width, channels), to which images are converted.
+
+    Returns:
+        Pixels from 0 to 255, (n, height * width * channels) float32; NaN for a missing image.
+
+    Raises:
+        DataError: With the row and the path of an image that cannot be read.
+    """
+    values = cells.to_pylist() if hasattr(cells, "to_pylist") else list(cells)
+    pixels = np.empty((len(values), prod(shape)), np.float32)
+
+    def decode(row: int) -> str | None:
+        try:
+            pixels[row] = _decode_cell(values[row], shape)
+        except UNREADABLE as error:
+            return f"column {name!r}, row {row + 1}: {describe_image_error(values[row], error)}"
+        return None
+
+    with ThreadPoolExecutor() as pool:  # Pillow releases the GIL while decoding
+        wrong = [message for message in pool.map(decode, range(len(values))) if message]
+    if wrong:
+        raise DataError(wrong[0] + (f"; and {len(wrong) - 1} more" if len(wrong) > 1 else ""))
+    return pixels
+
+
+def is_missing_image(cell: Any) -> bool:
+    """Whether a cell holds no image."""
+    return cell is None or (isinstance(cell, float) and cell != cell) or cell in ("", b"")
+
+
+def describe_image_error(cell: Any, error: Exception) -> str:
+    """Explain why a cell is no image, with its path if it has one."""
+    where = f"{str(cell)[:100]}: " if isinstance(cell, str | Path) else ""
+    if isinstance(error, FileNotFoundError):
+        return f"{where}there is no such file"
+    return f"{where}not readable as an image ({str(error)[:100] or type(error).__name__})"
+
+
+def _decode_cell(cell: Any, shape: tuple[int, ...]) -> Any:
+    """Return the pixels of a cell, flat; NaN if it is missing."""
+    if isinstance(cell, np.ndarray | list):
+        return _check_pixels(np.asarray(cell), shape)
+    if is_missing_image(cell):
+        return np.nan
+    if isinstance(cell, str) and cell.startswith("data:"):
+        cell = base64.b64decode(cell.partition(",")[2], validate=True)
+    file = io.BytesIO(cell) if isinstance(cell, bytes) else Path(cell)
+    return decode_image(file, "L" if shape[2] == 1 else "RGB", shape[:2]).ravel()
+
+
+def _check_pixels(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if pixels.shape != shape or pixels.dtype.kind not in "biuf":
+        raise ValueError(f"an array of shape {pixels.shape}, expected {shape} from 0 to 255")
+    return pixels.ravel()
+
+
+def decode_image(file: Any, mode: str, size: Sequence[int]) -> np.ndarray:
+    """Decode an image file, (height, width) or (height, width, 3) uint8.
+
+    Raises:
+        OSError, ValueError, SyntaxError: If it is damaged or no image.
+    """
+    from PIL import Image
+
+    with Image.open(file) as image:
+        image.load()
+        decoded = image.convert(mode)
+    if (decoded.height, decoded.width) != tuple(size):
+        decoded = decoded.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(decoded)
