@@ -247,7 +247,7 @@ def _drop_unnamed(data: DataSpec, table: Any) -> DataSpec:
 
 
 def _explicit_fields(spec: ColumnSpec) -> dict[str, Any]:
-    return spec.model_dump(exclude_defaults=True)
+    return spec.model_dump(mode="json", exclude_defaults=True)
 
 
 def _recommend_folds(
