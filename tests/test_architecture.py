@@ -120,8 +120,9 @@ MAY_USE["testing"] = {
 MAY_USE["study"] = set(MAY_USE) - {"testing"}
 MAY_USE["answers"] = {"data", "errors", "events", "history", "promotion", "reporting", "study"}
 MAY_USE["answers"] |= {"platforms", "tracking", "trial"}
+MAY_USE["mcp"] = MAY_USE["answers"] | {"answers", "journal", "redaction", "spec"}
 MAY_USE["cli"] = set(MAY_USE) - {"testing"}
-MAY_USE["api"] = set(MAY_USE) - {"testing", "cli", "answers"}
+MAY_USE["api"] = set(MAY_USE) - {"testing", "cli", "answers", "mcp"}
 MAY_USE["sklearn"] = {"api", "errors", "promotion", "spec", "study"}
 MAY_USE["optuna"] = {"param_encoding", "search", "spec"}
 MAY_USE["__init__"] = {"api", "lazy_exports", "study"}
@@ -140,6 +141,7 @@ LIBRARIES = {
     "pandas": {"data", "promotion", "reporting", "sklearn", "study"},
     "matplotlib": {"tracking"},
     "click": {"cli"},
+    "mcp": {"mcp"},
     "rich": {"cli", "reporting"},
     "pydantic": {"answers", "spec", "tracking"},
     # promotion: the file of an MLflow model

@@ -139,3 +139,12 @@ class StatusAnswer(Answer):
     """Of the search."""
     ended: str
     """Why the search ended; empty: it has not."""
+
+
+class RunAnswer(StatusAnswer):
+    """Answer of the tool `tune`: the study, and what is left of the server's budget."""
+
+    message: str
+    """What happened, or what to do next."""
+    trials_left: int
+    minutes_left: float

@@ -4,10 +4,11 @@ Slow imports are inside the command that needs them: `hpsearch --help` answers
 at once.
 """
 
-from . import completion, dashboard, maintenance, models, requests, study, trials, ui, watch
+from . import agents, completion, dashboard, maintenance, models, requests, study, trials, ui, watch
 from .group import main
 
 __all__ = [
+    "agents",
     "completion",
     "dashboard",
     "main",
