@@ -33,7 +33,7 @@ from ..answers.trial_answers import (
 from ..errors import HpsearchError, PromotionError
 from ..events import CURVES, TrialAsked
 from ..history import History, load_history
-from ..journal import stream_records
+from ..journal import find_owner, stream_records
 from ..journal.inbox import post_stop
 from ..promotion import NotBetterError
 from ..reporting.study_follower import StudyFollower
@@ -76,6 +76,7 @@ class StudyRun:
         self.before = before
         self.reserved = reserved
         self.began = time.monotonic()
+        self.was_seen = False  # running; from then on, its journal is locked until it ends
 
 
 class AgentTools:
@@ -198,6 +199,7 @@ class AgentTools:
         """
         file = self._load(spec)
         with self._lock:
+            self._await_exit()
             self._settle()
             if self._run is not None:
                 raise HpsearchError(
@@ -224,6 +226,7 @@ class AgentTools:
         if journal is None or not journal.stat().st_size:
             return None
         status = describe_status(StudyFollower(journal))
+        run.was_seen = run.was_seen or status.state == "running"
         with self._lock:
             self._settle()
             return RunAnswer(
@@ -237,6 +240,13 @@ class AgentTools:
         """Stop the run, if there is one."""
         if self._run is not None:
             self._run.process.stop()
+
+    def _await_exit(self) -> None:
+        """Wait for a process that is about to exit, since its study has stopped."""
+        if self._run is not None and self._run.was_seen:
+            journal = find_journal(self._root, self._run.study)
+            if journal is not None and find_owner(journal) is None:
+                self._run.process.await_exit()
 
     def _settle(self) -> None:
         """Charge a run that has ended."""

@@ -99,6 +99,10 @@ class StudyProcess:
         """Whether the process has not ended."""
         return self._process.is_alive()
 
+    def await_exit(self) -> None:
+        """Wait for the process to exit, once its study has ended."""
+        self._process.join(EXIT_SECONDS)
+
     def stop(self) -> StudyOutcome:
         """Let running trials finish, for at most `GRACE` seconds; nothing is lost in any case."""
         with suppress(OSError):

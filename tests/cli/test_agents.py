@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -225,8 +226,20 @@ def test_a_study_file_that_leaves_the_folder_is_refused(folder, monkeypatch, cha
 
 
 def test_without_the_sdk_the_remedy_is_one_line(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "mcp", None)
+    monkeypatch.setitem(sys.modules, "mcp.server", None)  # as if it were not there
     monkeypatch.delitem(sys.modules, "hpsearch.mcp.agent_server", raising=False)
     done = CliRunner().invoke(main, ["mcp", "--root", str(tmp_path)])
     assert 2 == done.exit_code
     assert "is not installed: pip install 'hpsearch[mcp]'\n" in done.stderr
+
+
+def test_the_documented_configuration_starts_a_server_with_options_that_exist():
+    page = (Path(__file__).parents[2] / "docs" / "agents.md").read_text(encoding="utf-8")
+    configuration = json.loads(re.search(r"```json\n(.*?)```", page, re.S)[1])
+    server = configuration["mcpServers"]["hpsearch"]
+    assert "hpsearch" == server["command"]
+    name, *options = server["args"]
+    context = main.commands[name].make_context(name, options)
+    assert (50, 30.0) == (context.params["max_trials"], context.params["max_minutes"])
+    table = "".join(line for line in page.splitlines() if line.startswith("| `"))
+    assert set() == {tool for tool in TOOLS if f"`{tool}`" not in table}
