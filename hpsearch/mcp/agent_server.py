@@ -20,7 +20,7 @@ from mcp.types import ToolAnnotations
 
 from ..answers.trial_answers import RunAnswer
 from ..errors import HpsearchError, describe_os_error
-from .agent_tools import AgentTools, StudyRun
+from .agent_tools import AgentTools, ServedRun
 
 POLL_SECONDS = 0.5  # between two looks at a running study
 INSTRUCTIONS = (
@@ -119,7 +119,7 @@ async def _report(ctx: Context[Any, Any], shown: RunAnswer) -> None:
     await ctx.report_progress(shown.done, shown.total, f"{shown.phase}{score}")
 
 
-def _finish(tools: AgentTools, run: StudyRun) -> RunAnswer:
+def _finish(tools: AgentTools, run: ServedRun) -> RunAnswer:
     """Describe a run that has ended.
 
     Raises:

@@ -59,7 +59,7 @@ def count_suggested(journal: Path) -> int:
     )
 
 
-class StudyRun:
+class ServedRun:
     """A study that this server runs."""
 
     def __init__(self, study: str, process: StudyProcess, *, before: int, reserved: int) -> None:
@@ -97,7 +97,7 @@ class AgentTools:
         self._tracking_uri = tracking_uri
         self._allow_code = allow_code
         self._allow_promote = allow_promote
-        self._run: StudyRun | None = None
+        self._run: ServedRun | None = None
         self._lock = threading.RLock()  # tools are called in several threads
 
     # ---- study files ----
@@ -191,7 +191,7 @@ class AgentTools:
 
     # ---- runs ----
 
-    def start(self, spec: str, trials: int | None, minutes: float | None) -> StudyRun:
+    def start(self, spec: str, trials: int | None, minutes: float | None) -> ServedRun:
         """Start a run of a study, within the budget.
 
         Raises:
@@ -217,10 +217,10 @@ class AgentTools:
             paid = len(history.last) + len(history.enqueued)
             before = 0 if journal is None else count_suggested(journal)
             reserved = max(0, most[0] - paid)
-            self._run = StudyRun(file.spec.study, process, before=before, reserved=reserved)
+            self._run = ServedRun(file.spec.study, process, before=before, reserved=reserved)
             return self._run
 
-    def describe_run(self, run: StudyRun, message: str = "") -> RunAnswer | None:
+    def describe_run(self, run: ServedRun, message: str = "") -> RunAnswer | None:
         """Describe a run; None if its study has no journal yet."""
         journal = find_journal(self._root, run.study)
         if journal is None or not journal.stat().st_size:
