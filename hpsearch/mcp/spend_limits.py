@@ -10,7 +10,7 @@ from ..history import History
 
 @dataclass(slots=True)
 class SpendLimits:
-    """What is left of the budget of a server."""
+    """The trials and minutes that a server may still spend."""
 
     trials: int
     minutes: float
