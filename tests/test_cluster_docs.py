@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from mlflow_server import free_port, until_served
 from ruamel.yaml import YAML
 from server_parts import S3_KEYS, postgresql, postgresql_programs, s3_server
@@ -33,6 +34,7 @@ RUN = {
     "python -c": "test_the_token_is_made_as_printed",
     "chmod": "test_the_token_is_made_as_printed",
     "export RAY_AUTH_MODE": "test_the_token_is_made_as_printed",
+    "sbatch": "tests/execution/test_slurm.py, on a Slurm of its own",
     "kubectl create secret": "test_the_secret_is_made_as_printed, by kubectl alone",
 }
 PARSED = {
@@ -102,10 +104,14 @@ def test_pip_is_given_packages_of_the_project_or_of_the_table_of_stores(line: st
     assert set(shlex.split(line)[2:]) <= allowed
 
 
-def test_the_scheduler_script_is_one_that_the_shell_takes() -> None:
-    (script,) = blocks("bash")
-    done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True)
-    assert (0, "") == (done.returncode, done.stderr)
+def test_the_scheduler_script_is_the_one_that_the_command_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (line,) = starting("hpsearch cluster slurm")
+    monkeypatch.chdir(tmp_path)
+    Path("study.yaml").write_text(SPEC.replace("shared", "churn"), encoding="utf-8")
+    done = CliRunner().invoke(main, shlex.split(line.partition(">")[0])[1:])
+    assert blocks("bash") == [done.output]
 
 
 def test_the_cluster_of_kubernetes_is_one_document_with_a_token() -> None:
