@@ -19,6 +19,7 @@ from ..errors import DataError
 from .completion import complete_model_names, complete_models, complete_studies
 from .group import main
 from .json_output import json_option, print_answer
+from .locations import Address, Location, LocationType, copy_to_file, new_at_address
 from .output import (
     OVERWRITE,
     check_output,
@@ -172,7 +173,7 @@ def models(tracking_uri: str | None, as_json: bool) -> None:
 @store_option()
 @json_option
 def export_model(
-    model: str, format: str, output: Path, tracking_uri: str | None, as_json: bool
+    model: str, format: str, output: Location, tracking_uri: str | None, as_json: bool
 ) -> None:
     """Write the network of MODEL, given as NAME@ALIAS, for another runtime, with its schema."""
     if find_spec("tensorflow"):  # SavedModel and ONNX are written by TensorFlow
@@ -180,23 +181,30 @@ def export_model(
     from .. import promotion
 
     reference, client = promotion.parse_reference(model), _open_client(tracking_uri)
-    with explain_os_errors(output):
-        if not output.is_dir():
-            check_output(output, inputs=_store_files(client))
-        done = promotion.export_model(client, reference, output, format=format)
+    if isinstance(output, Address):
+        with new_at_address(output) as folder:
+            made = promotion.export_model(client, reference, folder, format=format)
+            done = [f"{output}/{path.name}" for path in made]
+    else:
+        with explain_os_errors(output):
+            if not output.is_dir():
+                check_output(output, inputs=_store_files(client))
+            done = [
+                str(path)
+                for path in promotion.export_model(client, reference, output, format=format)
+            ]
     if as_json:
         from ..answers.action_answers import ExportModelAnswer
 
-        files = [str(path) for path in done]
-        print_answer(ExportModelAnswer(model=str(reference), format=format, files=files))
+        print_answer(ExportModelAnswer(model=str(reference), format=format, files=done))
         return
     for path in done:
-        print_line(str(path))
+        print_line(path)
 
 
 @main.command()
 @click.argument("model", shell_complete=complete_models)
-@click.argument("rows", type=click.Path(path_type=Path))
+@click.argument("rows", type=LocationType())
 @output_option("A CSV file.")
 @OVERWRITE
 @click.option("--separator", help="Of the CSV file; detected when left out.")
@@ -217,8 +225,8 @@ def export_model(
 @store_option()
 def predict(
     model: str,
-    rows: Path,
-    output: Path | None,
+    rows: Location,
+    output: Location | None,
     overwrite: bool,
     separator: str | None,
     keep: tuple[str, ...],
@@ -229,7 +237,8 @@ def predict(
 ) -> None:
     """Predict the rows of a CSV or Parquet file, or of a folder of images.
 
-    MODEL is given as NAME@ALIAS. ROWS may be - for standard input. The numbers of missing cells and
+    MODEL is given as NAME@ALIAS. ROWS may be - for standard input. ROWS and the output may be
+    addresses, such as s3://BUCKET/rows.parquet. The numbers of missing cells and
     unknown categories are printed on standard error.
     """
     from .. import promotion
@@ -280,8 +289,12 @@ def _validate_separator(separator: str) -> str:
 
 
 @contextmanager
-def _open_rows(source: Path) -> Iterator[Path]:
-    """Open the file of the rows; standard input, read more than once, is copied to a file."""
+def _open_rows(source: Location) -> Iterator[Path]:
+    """Open the file of the rows; an address and standard input are copied to a file."""
+    if isinstance(source, Address):
+        with copy_to_file(source) as path:
+            yield path
+        return
     if str(source) != "-":
         yield source
         return

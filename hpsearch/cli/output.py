@@ -19,20 +19,24 @@ import click
 from ..errors import HpsearchError
 from ..platforms.files import draft_of, publish_file
 from ..platforms.interrupts import handle_stop_signals, restore_handlers
+from .locations import Address, Location, LocationType, new_at_address
 
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace the file if there is one.")
 
 
 def output_option(help: str, **settings: Any) -> Callable[[Any], Any]:
     """Return the option `-o`."""
-    return click.option("-o", "--output", type=click.Path(path_type=Path), help=help, **settings)
+    return click.option("-o", "--output", type=LocationType(), help=help, **settings)
 
 
 @contextmanager
-def new_file(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> Iterator[Path]:
+def new_file(
+    path: Location, *, overwrite: bool = False, inputs: Sequence[Path] = ()
+) -> Iterator[Path]:
     """Yield the draft of a file; it is renamed to `path` if the block succeeds.
 
-    A device or pipe, such as /dev/null, is yielded directly.
+    A device or pipe, such as /dev/null, is yielded directly. A file for an address is written here
+    and copied there.
 
     Args:
         path: The requested file.
@@ -42,6 +46,10 @@ def new_file(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()
     Raises:
         HpsearchError: If the file must not or cannot be written.
     """
+    if isinstance(path, Address):
+        with unwind_on_stop(), new_at_address(path, overwrite=overwrite) as draft:
+            yield draft
+        return
     with explain_os_errors(path), unwind_on_stop():
         check_output(path, overwrite=overwrite, inputs=inputs)
         target = path.resolve()  # a link's target is replaced

@@ -12,6 +12,7 @@ import click
 from .completion import complete_paths
 from .group import main
 from .json_output import json_option, print_answer
+from .locations import Location
 from .output import OVERWRITE, new_file, output_option
 from .store_option import store_option
 from .terminal import ignore_closed_output, print_line, waiting_line
@@ -262,7 +263,7 @@ def init(
 @output_option("A file, instead of standard output.")
 @OVERWRITE
 @click.option("--answer", metavar="COMMAND", help="The schema of what COMMAND --json prints.")
-def schema(output: Path | None, overwrite: bool, answer: str | None) -> None:
+def schema(output: Location | None, overwrite: bool, answer: str | None) -> None:
     """Print the JSON schema of a study file, with which an editor completes and checks it."""
     text = _format_study_schema() if answer is None else _format_answer_schema(answer)
     if output is None:

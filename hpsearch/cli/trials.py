@@ -12,6 +12,7 @@ import click
 from .completion import complete_studies, complete_trials
 from .group import main
 from .json_output import json_option, print_answer
+from .locations import Address, Location
 from .output import OVERWRITE, new_file, output_option
 from .study_paths import journal_or_newest, list_journals, split_study_and_trials
 from .terminal import make_console, print_line
@@ -112,7 +113,7 @@ def compare(arguments: tuple[str, ...], as_json: bool) -> None:
 @json_option
 def export(
     study: str | None,
-    output: Path,
+    output: Location,
     overwrite: bool,
     form: str | None,
     safe_csv: bool,
@@ -122,7 +123,8 @@ def export(
     from ..reporting.trial_export import choose_format
     from ..reporting.trial_export import export_trials as write
 
-    journal, form = journal_or_newest(study), choose_format(output, "csv" if safe_csv else form)
+    file = Path(output.name) if isinstance(output, Address) else output
+    journal, form = journal_or_newest(study), choose_format(file, "csv" if safe_csv else form)
     with new_file(output, overwrite=overwrite) as draft:
         count = write(journal, draft, form="safe-csv" if safe_csv else form)
     print_line(f"{count} trials to {output}", err=True)
@@ -138,7 +140,7 @@ def export(
 @output_option("The HTML page to write; the default is report.html in the study's folder.")
 @OVERWRITE
 @json_option
-def report(study: str | None, output: Path | None, overwrite: bool, as_json: bool) -> None:
+def report(study: str | None, output: Location | None, overwrite: bool, as_json: bool) -> None:
     """Write the HTML report of STUDY: verdict, figures, trials, data and study file."""
     from ..reporting.html import REPORT, write_report
     from ..reporting.html import render_report as page_of

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -78,6 +79,34 @@ def read_stamps(location: str) -> Stamps:
         if find_scheme(location) in web_files.SCHEMES:
             return retry(lambda: web_files.read_web_stamps(location))
         return object_stores.find_stored_files(location).read_stamps()
+
+
+def require_free_address(location: str, *, overwrite: bool) -> None:
+    """Refuse an address that cannot be written, or where something would be lost.
+
+    Raises:
+        DataError: Says why, and what to do.
+    """
+    _require_readable(location)
+    if find_scheme(location) in web_files.SCHEMES:
+        raise DataError(f"{location}: files are written to object stores, not to the web: s3://…")
+    with _explain_errors(f"{location}: it cannot be written"):
+        if not overwrite and retry(lambda: object_stores.exists_in_store(location)):
+            raise DataError(f"{location} exists: name another, or replace it with --overwrite")
+
+
+def write_address(path: Path, location: str) -> None:
+    """Copy a file or a folder to an address of an object store.
+
+    Raises:
+        DataError: If it cannot be written; a file that arrives incomplete is removed there.
+    """
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    for file in files:
+        below = file.relative_to(path).as_posix()
+        target = location if file == path else f"{location.rstrip('/')}/{below}"
+        with _explain_errors(f"{target}: it cannot be written"):
+            retry(partial(object_stores.write_stored_file, file, target))
 
 
 def _copy_stored_files(files: StoredFiles, path: Path) -> None:

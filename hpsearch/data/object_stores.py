@@ -103,10 +103,17 @@ def write_stored_file(path: Path, location: str) -> None:
 
 
 def exists_in_store(location: str) -> bool:
-    """Whether there is a file or a folder at an address."""
+    """Whether there is a file or a folder at an address.
+
+    Raises:
+        FileNotFoundError: If there is not even the bucket.
+    """
     from pyarrow import fs
 
     system, root = open_store(location)
+    bucket = root.partition("/")[0]  # "": a file system without buckets
+    if bucket and system.get_file_info(bucket).type == fs.FileType.NotFound:
+        raise FileNotFoundError(f"there is no bucket {bucket}")
     return bool(system.get_file_info(root).type != fs.FileType.NotFound)
 
 

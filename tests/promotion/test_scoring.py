@@ -269,3 +269,33 @@ def test_the_command_reads_standard_input_and_prints_one_object(
     assert 2 == damaged.exit_code
     assert "standard input: " in damaged.stderr
     assert tempfile.gettempdir() not in damaged.stderr
+
+
+def test_rows_and_predictions_may_be_in_a_bucket(
+    store: Store, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import boto3
+    from server_parts import S3_KEYS, s3_server
+
+    with s3_server("lake") as uri:
+        for name, value in {**S3_KEYS, "AWS_ENDPOINT_URL": uri}.items():
+            monkeypatch.setenv(name, value)
+        bucket = boto3.resource("s3", region_name="us-east-1").Bucket("lake")
+        bucket.put_object(Key="in.csv", Body=table.read_bytes())
+
+        def predict(rows: str, output: str, *options: str) -> tuple[int, str]:
+            line = ["predict", "scored@champion", rows, "-o", output, *options]
+            done = CliRunner().invoke(main, [*line, "--tracking-uri", store.uri])
+            return done.exit_code, done.output
+
+        assert 0 == predict("s3://lake/in.csv", "s3://lake/out/answers.csv")[0]
+        found = bucket.Object("out/answers.csv").get()["Body"]
+        pd.testing.assert_frame_equal(answers(store, table), pd.read_csv(found))
+        for rows, output, message in (
+            ("s3://lake/in.csv", "s3://lake/out/answers.csv", "answers.csv exists: name another"),
+            ("s3://lake/no.csv", "s3://lake/new.csv", "s3://lake/no.csv: it cannot be read"),
+            (str(table), "https://lake.invalid/out.csv", "are written to object stores"),
+            (str(table), "s3://pond/out.csv", "it cannot be written: there is no bucket pond"),
+        ):
+            code, text = predict(rows, output)
+            assert (2, True) == (code, message in text), text
