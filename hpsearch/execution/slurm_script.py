@@ -46,7 +46,7 @@ exit $code
 
 @dataclass(frozen=True, slots=True)
 class SlurmJob:
-    """What a batch script asks of Slurm."""
+    """The resources and the command of a batch job."""
 
     study: str  # the study file
     name: str  # of the job

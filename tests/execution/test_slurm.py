@@ -22,6 +22,7 @@ training: {epochs: 8, early_stopping: null}
 search_space: {units: [4, 8], learning_rate: {type: float, low: 1e-3, high: 1e-1, log: true}}
 budget: {trials: 6}
 selection: {finalists: 0}
+pruner: {kind: none}
 """
 
 
