@@ -8,6 +8,7 @@ import pytest
 
 from hpsearch.models import FAMILIES, make_outputs
 from hpsearch.spec import parameter_domains as table
+from hpsearch.training.weight_initialization import build_blueprint, draw_weights
 
 SHAPES = {"mlp": (6,), "realmlp": (6,), "wide_and_deep": (6,), "cnn": (6, 6, 1), "conv1d": (6, 2)}
 SHAPES |= {"recurrent": (6, 2), "tabm": (6,)}
@@ -25,8 +26,11 @@ NAMED = [
 def test_every_name_of_the_table_can_be_built(family: str, name: str, choice: str) -> None:
     odd = {"units": 3, "filters": 3, name: choice}
     params = {key: value for key, value in odd.items() if key in table.FAMILY_DOMAINS[family]}
-    model = FAMILIES[family].build(params, SHAPES[family], make_outputs("binary", 1))
-    assert (None, 1) == model.output_shape
+    network = build_blueprint(
+        lambda: FAMILIES[family].build(params, SHAPES[family], make_outputs("binary", 1))
+    )
+    assert (None, 1) == network.output_shape
+    assert all(np.isfinite(weights).all() for weights in draw_weights(network, seed=0))
 
 
 @pytest.mark.parametrize("name", table.ACTIVATIONS)
