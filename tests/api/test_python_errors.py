@@ -37,8 +37,11 @@ def docstrings(tree: ast.AST) -> set[int]:
 
 
 def texts(path: Path) -> list[str]:
-    """Texts of a file but its docstrings; what is filled in reads X."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    """Texts of a file that may name options, but its docstrings; what is filled in reads X."""
+    source = path.read_text(encoding="utf-8")
+    if "--" not in source:
+        return []  # and need not be parsed: it names no option
+    tree = ast.parse(source)
     inner = {
         id(part)
         for node in ast.walk(tree)

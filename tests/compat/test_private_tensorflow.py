@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 from hpsearch.compat.tensorflow import LIST_DEVICES
 
-pytest.importorskip("tensorflow", reason="not installed")
+# Not imported here, which takes three seconds of each worker.
+pytestmark = pytest.mark.skipif(find_spec("tensorflow") is None, reason="not installed")
 WHOLE = (
     "import tensorflow as tf; "
     "print(*(d.device_type for d in tf.config.list_physical_devices()), sep=', ')"

@@ -201,7 +201,7 @@ def test_realmlp_is_trained_in_a_graph_as_batch_by_batch(monkeypatch: pytest.Mon
     """Factors, schedules and dropout of every step, with `train_on_batch` as the other way."""
     usual = {**make_training_defaults("realmlp", "binary"), "batch_size": 25}
     problem = replace(first_fold(separable()), model="realmlp", fixed_params=usual)
-    trial = TrialSpec(0, {"units": 8, "layers": 1, "dropout": 0.4}, seed=1, epochs=4)
+    trial = TrialSpec(0, {"units": 8, "layers": 1, "dropout": 0.4}, seed=1, epochs=2)
     in_a_graph = run(KerasFitTrainer(problem), [trial])[1][0].curves
     monkeypatch.setattr(
         shared_model, "GraphSteps", lambda model, problem, _: BatchSteps(model, problem)
