@@ -1,4 +1,4 @@
-"""Read the rows of a database query through SQLAlchemy, in the order of a declared key.
+"""Read the rows of a query through SQLAlchemy or DuckDB, in the order of a declared key.
 
 The query is wrapped as a subquery, so that only a query can run, in one transaction that is rolled
 back. The address and the login come from an environment variable and are never recorded.
@@ -13,6 +13,8 @@ from typing import Any
 
 from ..errors import DataError
 from ..spec.data_spec import QuerySpec
+from .duckdb_source import FILES, is_duckdb, read_duckdb
+from .request_retries import TRIES, first_line, retry
 from .table_union import unite_tables
 
 BATCH = 50_000  # rows fetched at once
@@ -24,38 +26,62 @@ def read_query(query: QuerySpec, folder: Path) -> Any:
     Raises:
         DataError: If the database cannot be reached, or refuses the query.
     """
-    address = os.environ.get(query.connection)
+    text = _read_text(query, folder)
+    address = FILES if query.connection == FILES else _find_address(query.connection)
+    if is_duckdb(address):
+        table = read_duckdb(address, text, query.order_by, folder)
+    else:
+        table = _read_database(address, text, query)
+    if table.num_rows == 0:
+        raise DataError("the query gives no row")
+    _require_unique_key(table, query.order_by)
+    return table
+
+
+def _find_address(variable: str) -> str:
+    address = os.environ.get(variable)
     if not address:
         raise DataError(
-            f"data.source.connection: there is no environment variable {query.connection}; set it "
-            "to the database's address, as postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE"
+            f"data.source.connection: there is no environment variable {variable}; set it to the "
+            "database's address, as postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE, or give "
+            f"connection: {FILES} for a query over local files"
         )
+    return address
+
+
+def _read_database(address: str, text: str, query: QuerySpec) -> Any:
+    """Run a query through SQLAlchemy; all of it again if the connection is lost meanwhile."""
     from sqlalchemy import create_engine
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
     from sqlalchemy.pool import NullPool
 
     try:
         engine = create_engine(address, poolclass=NullPool)
-        batches = list(_iter_batches(engine, _read_text(query, folder), query.order_by))
+        batches = retry(
+            lambda: list(_iter_batches(engine, text, query.order_by)), passes=_is_connection_lost
+        )
     except (ArgumentError, ImportError) as error:
         raise DataError(
-            f"the address in {query.connection} cannot be opened: {_first_line(error)}"
+            f"the address in {query.connection} cannot be opened: {first_line(error)}"
         ) from None
     except SQLAlchemyError as error:
+        if _is_connection_lost(error):
+            raise DataError(
+                f"the connection to the database at {query.connection} was lost while its rows "
+                f"were read, {TRIES} times: {first_line(error)}; the same command continues once "
+                "it holds"
+            ) from None
         raise DataError(
-            f"the database at {query.connection} refuses the query, or is gone: "
-            f"{_first_line(error)}"
+            f"the database at {query.connection} refuses the query, or is gone: {first_line(error)}"
         ) from None
-    if not any(batch.num_rows for batch in batches):
-        raise DataError("the query gives no row")
     names = [f"rows from {BATCH * i + 1:,}" for i in range(len(batches))]
-    table, _ = unite_tables(batches, names, ())
-    _require_unique_key(table, query.order_by)
-    return table
+    return unite_tables(batches, names, ())[0] if batches else _to_table((), ())
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _is_connection_lost(error: Exception) -> bool:
+    from sqlalchemy.exc import DBAPIError
+
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def _read_text(query: QuerySpec, folder: Path) -> str:

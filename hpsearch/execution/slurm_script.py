@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SIGNAL_SECONDS = 180  # before the time limit: running trials get 30 s, the rest is Slurm's slack
+SIGNAL_SECONDS = 180  # before the time limit, of which running trials get 60
 
 HEADER = """\
 #!/bin/bash

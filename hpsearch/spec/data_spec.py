@@ -213,7 +213,7 @@ class QuerySpec(_DataSection):
     """A query to a database as the source of the rows."""
 
     sql: Annotated[str, Field(min_length=1)]  # the query, or a file FILE.sql
-    connection: Annotated[str, AfterValidator(check_variable)]  # environment variable
+    connection: Annotated[str, AfterValidator(check_variable)]  # environment variable, or duckdb
     order_by: Annotated[list[str], Field(min_length=1)]  # columns that tell all rows apart
 
 

@@ -21,7 +21,7 @@ from hpsearch.study.maintenance.rerun import Rerun
 from hpsearch.trial import TrialResult
 
 # Their output has a form of its own: a shell's script, a schema, and the protocol's messages.
-OTHERS = {"completion", "schema", "mcp"}
+OTHERS = {"cluster", "completion", "schema", "mcp"}
 TESTS = Path(__file__).parents[1]
 
 

@@ -2,13 +2,17 @@
 
 import os
 import sqlite3
+import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from server_parts import postgresql
 
-from hpsearch.data import load
+from hpsearch.data import load, query_source
 from hpsearch.data.sources import read_source
 from hpsearch.errors import DataError, SpecError
 from hpsearch.spec.data_spec import DataSpec
@@ -102,6 +106,79 @@ def test_a_query_needs_its_key_and_the_name_of_a_variable():
             load_dict(study)
     with pytest.raises(SpecError, match=r"data\.source\.oder_by: .*Did you mean 'order_by'"):
         load_dict({"data": {"source": {"sql": QUERY, "connection": "A", "oder_by": []}}})
+
+
+def test_duckdb_gives_the_rows_of_files_and_of_a_database(tmp_path, monkeypatch):
+    duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed")
+    parquet.write_table(TABLE.take(list(reversed(range(ROWS)))), tmp_path / "sales.parquet")
+    files = {"sql": "SELECT * FROM 'sales.parquet'", "connection": "duckdb"}
+    assert TABLE.equals(read_source(declare(**files), tmp_path).table)
+    with duckdb.connect(str(tmp_path / "sales.duckdb")) as connection:
+        connection.execute(f"CREATE TABLE sales AS SELECT * FROM '{tmp_path}/sales.parquet'")
+    monkeypatch.setenv("SALES_DATABASE", "duckdb:///sales.duckdb")
+    assert TABLE.equals(read_source(declare(), tmp_path).table)
+    total = {**files, "sql": "SELECT *, sum(id) OVER () AS total FROM 'sales.parquet'"}
+    assert pa.int64() == read_source(declare(**total), tmp_path).table["total"].type
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("SELECT * FROM 'none.parquet'", "DuckDB refuses the query: .*none.parquet"),
+        ("DELETE FROM sales", "DuckDB refuses the query"),
+        ("SELECT 1 AS id) AS t; SELECT (1", "DuckDB refuses the query|give one query"),
+        ("SELECT 1 AS id FROM 'https://lake.invalid/t.csv'", "DuckDB refuses the query"),
+        ("SELECT 1 AS id WHERE false", "the query gives no row"),
+    ],
+)
+def test_what_duckdb_cannot_read_is_refused(tmp_path, query, message):
+    pytest.importorskip("duckdb", reason="DuckDB is not installed")
+    with pytest.raises(DataError, match=message):
+        read_source(declare(sql=query, connection="duckdb"), tmp_path)
+
+
+def test_without_duckdb_the_remedy_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    with pytest.raises(DataError, match=r"pip install 'hpsearch\[duckdb\]'"):
+        read_source(declare(sql="SELECT 1 AS id", connection="duckdb"), tmp_path)
+
+
+@pytest.mark.long
+def test_a_query_is_repeated_when_its_connection_is_lost(monkeypatch):
+    import sqlalchemy
+
+    monkeypatch.setattr("hpsearch.data.request_retries.WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("hpsearch.data.query_source.BATCH", 7)
+    with postgresql() as uri:
+        engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.pool.NullPool)
+        monkeypatch.setenv("SALES_DATABASE", uri)
+        others = (
+            "FROM pg_stat_activity "
+            "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        attempts, to_table = [], query_source._to_table
+
+        def lose(names, rows, times):
+            if len(rows) == 7 and rows[0][0] == 1:  # the first block of an attempt
+                attempts.append(rows)
+                if len(attempts) <= times:
+                    with engine.connect() as connection:
+                        connection.exec_driver_sql(f"SELECT pg_terminate_backend(pid) {others}")
+                        while connection.exec_driver_sql(f"SELECT 1 {others}").first():
+                            time.sleep(0.05)
+                            connection.exec_driver_sql("SELECT pg_stat_clear_snapshot()")
+            return to_table(names, rows)
+
+        # Wider than what the driver buffers, so that later blocks come from the server.
+        wide = "SELECT id, repeat('x', 20000) AS text FROM generate_series(1, 40) AS id"
+        monkeypatch.setattr(query_source, "_to_table", partial(lose, times=1))
+        assert list(range(1, 41)) == read(sql=wide)["id"].to_pylist()
+        assert 2 == len(attempts)
+        attempts.clear()
+        monkeypatch.setattr(query_source, "_to_table", partial(lose, times=9))
+        with pytest.raises(DataError, match=r"SALES_DATABASE was lost while .* 3 times"):
+            read(sql=wide)
+        assert 3 == len(attempts)
 
 
 @pytest.mark.long

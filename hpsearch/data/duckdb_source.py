@@ -1,0 +1,77 @@
+"""Read the rows of a query by DuckDB, over local files or a DuckDB database, without a server.
+
+The query is a subquery of one statement, sorted by the declared key, and computed by one thread:
+sums of floating-point numbers by several threads differ in the last bit from run to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from .request_retries import first_line
+
+FILES = "duckdb"  # the connection for queries over files
+DATABASE = "duckdb:///"  # followed by the path of a database
+SETTINGS = (
+    "SET threads = 1",
+    "SET TimeZone = 'UTC'",
+    "SET autoinstall_known_extensions = false",  # nothing is downloaded
+)
+
+
+def is_duckdb(address: str) -> bool:
+    """Whether a connection is DuckDB's."""
+    return address == FILES or address.startswith(DATABASE)
+
+
+def read_duckdb(address: str, text: str, order_by: Sequence[str], folder: Path) -> Any:
+    """Read the rows of a query as a `pyarrow.Table`, sorted by `order_by`.
+
+    Args:
+        address: `duckdb`, or `duckdb:///` and the path of a database.
+        text: The query; paths of files in it are relative to `folder`.
+        order_by: The columns that identify a row.
+        folder: Base of relative paths.
+
+    Raises:
+        DataError: If the library is not installed, or refuses the query.
+    """
+    try:
+        import duckdb
+    except ImportError:
+        raise DataError(
+            "a query over local files is computed by DuckDB, which is not installed: "
+            "pip install 'hpsearch[duckdb]'"
+        ) from None
+    path = address.removeprefix(DATABASE) if address != FILES else ""
+    order = ", ".join('"' + name.replace('"', '""') + '"' for name in order_by)
+    wrapped = f"SELECT * FROM (\n{text}\n) AS hpsearch_rows ORDER BY {order}"
+    try:
+        # A database is opened for reading, so other processes may read it, too.
+        where = str((folder / Path(path).expanduser()).resolve()) if path else ":memory:"
+        with duckdb.connect(where, read_only=bool(path)) as connection:
+            for setting in SETTINGS:
+                connection.execute(setting)
+            connection.execute("SET file_search_path = ?", [str(folder.resolve())])
+            if len(connection.extract_statements(wrapped)) != 1:
+                raise DataError("data.source.sql: give one query, without a semicolon inside")
+            return _narrow_sums(connection.sql(wrapped).to_arrow_table())
+    except duckdb.Error as error:
+        raise DataError(f"DuckDB refuses the query: {first_line(error)}") from None
+
+
+def _narrow_sums(table: Any) -> Any:
+    """Return whole numbers of 128 bits, the type of DuckDB's sums, as int64 if they fit."""
+    import pyarrow as pa
+
+    for index, field in enumerate(table.schema):
+        if field.type == pa.decimal128(38, 0):
+            try:
+                narrow = table.column(index).cast(pa.int64())
+            except pa.ArrowInvalid:
+                continue
+            table = table.set_column(index, field.name, narrow)
+    return table
