@@ -103,9 +103,11 @@ class FloatDeclaration(_VariableDeclaration):
     high: float
     log: bool = False
     step: float | None = None
+    prior: float | None = None
 
     def to_parameter(self, name: str) -> Float:
-        return Float(name, self.low, self.high, self.log, self.step, self.to_condition())
+        condition = self.to_condition()
+        return Float(name, self.low, self.high, self.log, self.step, condition, self.prior)
 
 
 class IntDeclaration(_VariableDeclaration):
@@ -116,9 +118,11 @@ class IntDeclaration(_VariableDeclaration):
     high: int
     log: bool = False
     step: int = 1
+    prior: int | None = None
 
     def to_parameter(self, name: str) -> Int:
-        return Int(name, self.low, self.high, self.log, self.step, self.to_condition())
+        condition = self.to_condition()
+        return Int(name, self.low, self.high, self.log, self.step, condition, self.prior)
 
 
 class CategoricalDeclaration(_VariableDeclaration):
@@ -126,9 +130,11 @@ class CategoricalDeclaration(_VariableDeclaration):
 
     type: Literal["categorical"]
     choices: list[Scalar] = Field(json_schema_extra={"minItems": 1})
+    prior: Scalar | Annotated[list[float], Field(min_length=1)] = None  # a choice, or weights
 
     def to_parameter(self, name: str) -> Categorical:
-        return Categorical(name, tuple(self.choices), self.to_condition())
+        prior = tuple(self.prior) if isinstance(self.prior, list) else self.prior
+        return Categorical(name, tuple(self.choices), self.to_condition(), prior)
 
 
 class FixedDeclaration(_StrictModel):

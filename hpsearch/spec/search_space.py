@@ -31,6 +31,7 @@ class Float:
     log: bool = False
     step: float | None = None
     when: Condition = field(default_factory=dict)
+    prior: float | None = None  # where good values are expected
 
     def __post_init__(self) -> None:
         _check_bounds(self)
@@ -92,6 +93,7 @@ class Int:
     log: bool = False
     step: int = 1
     when: Condition = field(default_factory=dict)
+    prior: int | None = None  # where good values are expected
 
     def __post_init__(self) -> None:
         _check_bounds(self)
@@ -136,12 +138,14 @@ class Categorical:
     name: str
     choices: tuple[Value, ...]
     when: Condition = field(default_factory=dict)
+    prior: Value | tuple[float, ...] | list[float] = None  # the expected choice, or a weight for each
 
     def __post_init__(self) -> None:
         if not self.choices:
             raise SpecError("choices is empty: give at least one value")
         if len({(type(c), c) for c in self.choices}) < len(self.choices):
             raise SpecError(f"choices repeats a value: {list(self.choices)}")
+        _check_choice_prior(self)
 
     def contains(self, value: Value) -> bool:
         """Whether `value` may be suggested; 1 and True are different."""
@@ -189,6 +193,25 @@ def _check_bounds(p: Float | Int) -> None:
         raise SpecError(f"step={p.step} must be greater than 0")
     if p.log and p.step not in (None, 1):
         raise SpecError("log and step exclude each other: leave one of them out")
+    if p.prior is not None and not p.low <= p.prior <= p.high:
+        raise SpecError(f"prior={p.prior} must be between low={p.low} and high={p.high}")
+
+
+def _check_choice_prior(p: Categorical) -> None:
+    if p.prior is None:
+        return
+    if not isinstance(p.prior, tuple | list):
+        if not p.contains(p.prior):
+            known = ", ".join(map(format_value, p.choices))
+            raise SpecError(f"prior={format_value(p.prior)} is none of the choices: {known}")
+        return
+    if len(p.prior) != len(p.choices):
+        raise SpecError(
+            f"prior has {len(p.prior)} weights for {len(p.choices)} choices: give one for each, "
+            "or one of the choices"
+        )
+    if not all(math.isfinite(w) and w >= 0 for w in p.prior) or not any(p.prior):
+        raise SpecError(f"prior={list(p.prior)}: weights must be finite, at least 0, and not all 0")
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,15 +90,22 @@ def _declare(parameter: Parameter) -> Any:
     """Return the declaration of a parameter, in short form if possible."""
     when = {parent: _declare_allowed(allowed) for parent, allowed in parameter.when.items()}
     if isinstance(parameter, Categorical):
-        if not when:
+        if not when and parameter.prior is None:
             return list(parameter.choices)
-        return {"type": "categorical", "choices": list(parameter.choices), "when": when}
+        return {
+            "type": "categorical",
+            "choices": list(parameter.choices),
+            **({} if parameter.prior is None else {"prior": parameter.prior}),
+            **({"when": when} if when else {}),
+        }
     kind = type(parameter).__name__.lower()
     declared: dict[str, Any] = {"type": kind, "low": parameter.low, "high": parameter.high}
     if parameter.log:
         declared["log"] = True
     if parameter.step not in (None, 1) or (kind == "float" and parameter.step == 1):
         declared["step"] = parameter.step
+    if parameter.prior is not None:
+        declared["prior"] = parameter.prior
     return {**declared, "when": when} if when else declared
 
 

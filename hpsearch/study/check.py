@@ -11,6 +11,7 @@ from ..data import Dataset
 from ..spec import feasibility, type_coercion
 from ..spec.conditions import format_condition
 from ..spec.parameter_domains import format_value
+from ..spec.priors import get_choice_weights
 from ..spec.search_space import Categorical, Parameter, SearchSpace
 from ..training.trainer_selection import has_accelerator
 from .device_memory import describe_memory
@@ -146,8 +147,17 @@ def _format_values(p: Parameter) -> str:
     return f"{p.low:g} to {p.high:g}"
 
 
+def _format_prior(p: Parameter) -> str:
+    if p.prior is None:
+        return ""
+    if isinstance(p, Categorical):
+        shares = ", ".join(f"{w:.0%}" for w in get_choice_weights(p))
+        return f", prior {shares}"
+    return f", prior {p.prior:g}"
+
+
 def _format_scale(p: Parameter) -> str:
     if isinstance(p, Categorical):
-        return "choice"
+        return f"choice{_format_prior(p)}"
     step = f", steps of {p.step:g}" if p.step not in (None, 1) else ""
-    return f"{'log' if p.log else 'linear'}{step}"
+    return f"{'log' if p.log else 'linear'}{step}{_format_prior(p)}"

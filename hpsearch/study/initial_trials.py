@@ -1,4 +1,4 @@
-"""The first trials of a study: enqueued points, and the framework's defaults.
+"""The first trials of a study: enqueued points, the framework's defaults, the priors' mode.
 
 Hyperparameters missing from a point take the default of Keras and of the model, or the nearest
 value in the space; without a default, they are drawn from the study's seed.
@@ -13,6 +13,7 @@ from typing import Any
 from ..errors import SpecError
 from ..models import find_family, make_training_defaults
 from ..search.tried_points import PointKey, point_key
+from ..spec.priors import find_prior_mode, has_priors
 from ..spec.search_space import Categorical, Float, Int, Parameter
 from ..spec.study_spec import StudySpec
 from ..training.losses import LOSSES
@@ -56,7 +57,7 @@ OPTIMIZER_ARGUMENTS: dict[str, dict[str, Value]] = {  # exceptions of an optimiz
 def initial_points(
     spec: StudySpec, further: Sequence[Mapping[str, Value]] = ()
 ) -> list[dict[str, Value]]:
-    """Return the completed points of `enqueue` in order, then `further`, without duplicates.
+    """Return the points of `enqueue`, `further` and the mode of the priors, without duplicates.
 
     Raises:
         SpecError: If one is not a point of the space.
@@ -69,6 +70,10 @@ def initial_points(
         found[point_key(spec.space, point)] = point
     for known in further:
         found.setdefault(point_key(spec.space, known), dict(known))
+    if has_priors(spec.space):
+        mode = find_prior_mode(spec.space, Random(derive_seed(spec.seed, "prior")))
+        if mode is not None:
+            found.setdefault(point_key(spec.space, mode), mode)
     return list(found.values())
 
 

@@ -72,6 +72,11 @@ def test_a_float_without_step_makes_the_space_infinite():
         (lambda: Float("x", 1.0, 2.0, log=True, step=0.1), "exclude each other"),
         (lambda: Int("x", 0, 9, step=0), "greater than 0"),
         (lambda: Categorical("x", (1, 1)), "repeats"),
+        (lambda: Float("x", 0.0, 1.0, prior=2.0), "between low=0.0 and high=1.0"),
+        (lambda: Categorical("x", ("a", "b"), prior="c"), "none of the choices: 'a', 'b'"),
+        (lambda: Categorical("x", ("a", "b"), prior=(1.0,)), "1 weights for 2 choices"),
+        (lambda: Categorical("x", (1, 2), prior=(0.0, 0.0)), "not all 0"),
+        (lambda: Categorical("x", (1, 2), prior=(1.0, math.nan)), "finite"),
     ],
 )
 def test_parameters_that_make_no_sense_cannot_be_made(make, why):

@@ -28,8 +28,8 @@ def specs(draw):
     first, last = sorted(draw(st.tuples(st.integers(1, 99), st.integers(1, 99))))
     choices = draw(st.lists(CELLS, min_size=1, max_size=4, unique_by=repr))
     space = [
-        Choice("own", choices),
-        Float("rate", low, high, log=draw(st.booleans())),
+        Choice("own", choices, prior=[1.0] * len(choices)),
+        Float("rate", low, high, log=draw(st.booleans()), prior=draw(st.sampled_from([None, low]))),
         Int("width", first, last, step=draw(st.integers(1, 3)), when={"own": choices[0]}),
         Float("depth", 0.0, 1.0, step=0.25, when={"rate": {"max": high}}),
     ]

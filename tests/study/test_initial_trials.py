@@ -84,6 +84,12 @@ def test_equal_points_are_tried_once_and_their_order_is_kept():
     assert [20, 48] == [point["units"] for point in found]
 
 
+def test_the_point_of_the_priors_comes_after_the_enqueued_ones():
+    rate = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True, "prior": 0.01}
+    found = points(search_space={**SPACE, "learning_rate": rate}, enqueue="defaults")
+    assert [1e-3, pytest.approx(0.01)] == [point["learning_rate"] for point in found]
+
+
 def test_where_the_defaults_break_a_constraint_the_rest_is_drawn():
     keys = {"enqueue": [{"dropout": 0.5}], "constraints": ["units < 20"], "seed": 3}
     (point,) = points(**keys)

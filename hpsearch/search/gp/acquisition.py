@@ -63,17 +63,22 @@ def log_expected_improvement(
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
-    """Log expected improvement over points of a space."""
+    """Log expected improvement over points of a space, raised where the priors are."""
 
     space: ModelSpace
     features: Features
     posterior: Posterior
     best: float
+    trust: float = 0.0  # power of the priors' density
 
     def __call__(self, points: Array) -> Array:
         """Return the values, shape (n,), at `points` (n, n_parameters)."""
-        rows = self.features(points, self.space.active(points))
-        return log_expected_improvement(*self.posterior.predict(rows), self.best)[0]
+        active = self.space.active(points)
+        rows = self.features(points, active)
+        value = log_expected_improvement(*self.posterior.predict(rows), self.best)[0]
+        if self.trust:
+            value = value + self.trust * self.space.log_prior(points, active)[0]
+        return value
 
     def with_slopes(self, points: Array) -> tuple[Array, Array]:
         """Return the values (n,) and their derivatives along the coordinates (n, n_parameters)."""
@@ -82,7 +87,11 @@ class Acquisition:
         mean, variance, d_mean, d_variance = self.posterior.predict_with_slopes(rows)
         value, by_mean, by_variance = log_expected_improvement(mean, variance, self.best)
         slopes = by_mean[:, None] * d_mean + by_variance[:, None] * d_variance
-        return value, self.features.pull_back(points, active, slopes)
+        slopes = self.features.pull_back(points, active, slopes)
+        if self.trust:
+            expected, rise = self.space.log_prior(points, active)
+            value, slopes = value + self.trust * expected, slopes + self.trust * rise
+        return value, slopes
 
 
 def maximize_acquisition(
@@ -134,6 +143,8 @@ def sample_candidates(
     """
     everywhere = space.draw(rng.random((n_global, len(space))))
     around = [everywhere]
+    if space.has_priors:
+        around.append(space.draw_from_prior(rng.random((n_local, len(space)))))
     for centre in centres[:_N_CENTRES]:
         fresh = space.draw(rng.random((n_local, len(space))))
         width = rng.choice(_WIDTHS, size=(n_local, 1))

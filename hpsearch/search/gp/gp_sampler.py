@@ -23,6 +23,7 @@ from .axes import Array, make_axis
 from .inferred_conditions import infer_parameters
 from .model_space import ModelParameter, ModelSpace
 from .observations import Observation, collect_observations
+from .priors import TRUST
 from .trial_model import TrialModel, blas_controller, fit_trial_model
 
 _N_STARTUP = 12  # Sobol points, if the budget allows
@@ -48,6 +49,9 @@ class GaussianProcessSampler(BaseSampler):
 
     Several objectives are combined with weights drawn for each ask (ParEGO; see
     `observations.combine_objectives`).
+
+    If parameters have a prior, every other Sobol point follows it, and the expected improvement is
+    multiplied by its density, with less power the more trials there are (PiBO; see `priors`).
 
     If a trial's score is a mean over folds, set the user attribute `fold_scores` to its fold scores
     (the same folds in every trial); if its standard error is known otherwise, set `score_sem`. See
@@ -177,7 +181,8 @@ class GaussianProcessSampler(BaseSampler):
                 point = model.propose_by_sample(allowed, rng)
             else:
                 waiting = np.array(known.pending).reshape(-1, len(space))
-                point = model.propose_by_improvement(waiting, allowed, rng)
+                trust = TRUST / (number + 1) if space.has_priors else 0.0
+                point = model.propose_by_improvement(waiting, allowed, rng, trust=trust)
         return self._startup_point(space, number, allowed, rng) if point is None else point
 
     def _read_trials(
@@ -249,11 +254,15 @@ class GaussianProcessSampler(BaseSampler):
         allowed: Callable[[Array], bool],
         rng: np.random.Generator,
     ) -> Array:
-        """Return the trial's Sobol point, or a random one if that is not allowed."""
+        """Return the trial's Sobol point, or a random one if that is not allowed.
+
+        Every other point follows the priors.
+        """
         engine = qmc.Sobol(len(space), scramble=True, rng=np.random.default_rng(self._seed))
         if number:
             engine.fast_forward(number)
-        point = space.draw(engine.random(1))[0]
+        draw = space.draw_from_prior if space.has_priors and number % 2 else space.draw
+        point = draw(engine.random(1))[0]
         drawn = space.draw(rng.random((_MAX_TRIES, len(space))))
         return next((p for p in [point, *drawn] if allowed(p)), point)
 

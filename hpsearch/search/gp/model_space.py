@@ -14,6 +14,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 
 from .axes import Array, Axis, OrderedAxis, UnorderedAxis, make_axis
+from .priors import make_axis_prior
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,14 @@ class ModelParameter:
         meaning: The values of the choices of a categorical distribution, in order, if the choices
             are codes. Three or more numbers are ordered, such as batch sizes; choices 0, 1, 2,
             ... are codes, ordered only if their meanings are.
+        prior: Where good values are expected: a number, or a positive weight for each choice.
     """
 
     name: str
     distribution: BaseDistribution
     when: Mapping[str, Container[Any]] = field(default_factory=dict)
     meaning: tuple[Any, ...] | None = None
+    prior: Any = None
 
 
 class ModelSpace:
@@ -50,6 +53,11 @@ class ModelSpace:
         self.declared = tuple(parameters)
         self.parameters = _sort_parents_first(self.declared)
         self.axes = tuple(make_axis(p.distribution, p.meaning) for p in self.parameters)
+        self.priors = tuple(
+            make_axis_prior(axis, p.distribution, p.prior)
+            for axis, p in zip(self.axes, self.parameters, strict=True)
+        )
+        self.has_priors = any(prior is not None for prior in self.priors)
         self.groups = _condition_groups(
             self.parameters
         )  # -1: always active; equal groups are active together
@@ -117,6 +125,32 @@ class ModelSpace:
         """Return points at `quantiles` in [0, 1), shape (n_points, n_parameters)."""
         columns = [axis.draw(quantiles[:, j]) for j, axis in enumerate(self.axes)]
         return np.stack(columns, axis=1) if columns else np.zeros((len(quantiles), 0))
+
+    def draw_from_prior(self, quantiles: Array) -> Array:
+        """Return points at `quantiles` of the priors; parameters without one as by `draw`."""
+        points = self.draw(quantiles)
+        for j, prior in enumerate(self.priors):
+            if prior is not None:
+                points[:, j] = self.axes[j].snap(prior.draw(quantiles[:, j]))
+        return points
+
+    def log_prior(self, points: Array, active: Array) -> tuple[Array, Array]:
+        """Return the logarithm of the density relative to a uniform one, and its slopes.
+
+        Args:
+            points: Coordinates, shape (n_points, n_parameters).
+            active: Which parameters are active; others have no density. Of the same shape.
+
+        Returns:
+            Shapes (n_points,) and (n_points, n_parameters).
+        """
+        values, slopes = np.zeros(len(points)), np.zeros(points.shape)
+        for j, prior in enumerate(self.priors):
+            if prior is not None:
+                value, slope = prior.log_ratio(points[:, j])
+                values += np.where(active[:, j], value, 0.0)
+                slopes[:, j] = np.where(active[:, j], slope, 0.0)
+        return values, slopes
 
     def snap(self, points: Array) -> Array:
         """Return the nearest points whose coordinates all belong to values."""

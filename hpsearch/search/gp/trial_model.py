@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
+from scipy.stats import spearmanr
 from threadpoolctl import ThreadpoolController
 
 from .acquisition import Acquisition, maximize_acquisition, sample_candidates
@@ -52,7 +53,12 @@ class TrialModel:
         return [self.scores.unwarp(mean + d * spread, self.log_offset) for d in deviations]
 
     def propose_by_improvement(
-        self, waiting: Array, allowed: Callable[[Array], bool], rng: np.random.Generator
+        self,
+        waiting: Array,
+        allowed: Callable[[Array], bool],
+        rng: np.random.Generator,
+        *,
+        trust: float = 0.0,
     ) -> Array | None:
         """Return the allowed point with the largest expected improvement; None if there is none.
 
@@ -61,6 +67,8 @@ class TrialModel:
                 added with their expected scores.
             allowed: Whether one point, shape (n_parameters,), may be proposed.
             rng: The source of all random draws.
+            trust: Power of the priors' density, by which the improvement is multiplied; none while
+                the trials contradict the priors.
         """
         space, posterior, mean = self.space, self.posterior, self.mean
         if len(waiting):
@@ -69,8 +77,14 @@ class TrialModel:
             everywhere = np.concatenate([self.points, waiting])
             mean, _ = posterior.predict(self.features(everywhere, space.active(everywhere)))
         centres = self._centres(mean[: len(self.points)], rng)
-        acquisition = Acquisition(space, self.features, posterior, float(mean.min()))
+        trust = trust if trust and self._agrees_with_priors() else 0.0
+        acquisition = Acquisition(space, self.features, posterior, float(mean.min()), trust)
         return maximize_acquisition(acquisition, centres, allowed, rng)
+
+    def _agrees_with_priors(self) -> bool:
+        """Whether the scores are better, in rank correlation, where the priors are denser."""
+        density = self.space.log_prior(self.points, self.space.active(self.points))[0]
+        return bool(spearmanr(density, self.scores.gaps).statistic < 0)
 
     def propose_by_sample(
         self, allowed: Callable[[Array], bool], rng: np.random.Generator

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from ...errors import SpecError
 from ...plugins import describe_known, find_plugin
 from ...spec.branches import has_branches, split_branches
+from ...spec.priors import has_priors
 from ...spec.search_space import SearchSpace
 from ...trial import Direction, Trial, Value
 from ..sampler import Sampler
@@ -16,6 +17,7 @@ from .grid import GridSampler, explain_no_grid
 from .keras_tuner_sampler import ORACLES, KerasTunerSampler
 from .optuna_kinds import OPTUNA
 from .optuna_sampler import OptunaSampler
+from .prior_sampler import PriorSampler
 from .seeded_sampler import SeededSampler
 
 SAMPLERS = tuple(sorted([*OPTUNA, *ORACLES, "grid"]))
@@ -143,4 +145,6 @@ def make_sampler(
         )
     if space is not whole:
         sampler = BranchAdapter(sampler, whole)
+    if kind in ("random", "tpe") and has_priors(whole):
+        sampler = PriorSampler(sampler, whole, seed=seed)
     return SeededSampler(sampler, points, elsewhere) if points or elsewhere else sampler

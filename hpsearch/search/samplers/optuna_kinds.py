@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ...compat.optuna import qmc_sampler
 from ...param_encoding import decode_value, encode_value, to_distribution
 from ...spec.conditions import AllowedValues, allows_value
+from ...spec.priors import get_choice_weights
 from ...spec.search_space import Categorical, Parameter, SearchSpace
 from ...trial import Value, derive_seed
 from .optuna_sampler import MakeSampler
@@ -140,9 +141,17 @@ def make_model_parameters(space: SearchSpace) -> list[ModelParameter]:
             to_distribution(p),
             {name: _stored_values(parents[name], allowed) for name, allowed in p.when.items()},
             meaning=p.choices if isinstance(p, Categorical) else None,
+            prior=_get_model_prior(p),
         )
         for p in space
     ]
+
+
+def _get_model_prior(p: Parameter) -> Any:
+    """Return a number, or the weights of choices; None without a prior."""
+    if p.prior is None or not isinstance(p, Categorical):
+        return p.prior
+    return get_choice_weights(p)
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,7 +198,9 @@ def _render_realmlp(s: StarterFacts) -> Iterator[str]:
     yield "  units:               [256, 384, 512]"
     yield "  activation:          mish"
     yield "  dropout:             {type: float, low: 0.0, high: 0.5}"
-    yield "  learning_rate:       {type: float, low: 2e-2, high: 3e-1, log: true}"
+    published = 0.2 if s.task == "regression" else 0.04
+    scale = f"log: true, prior: {published}"
+    yield f"  learning_rate:       {{type: float, low: 2e-2, high: 3e-1, {scale}}}"
     yield "  weight_decay:        {type: float, low: 1e-3, high: 5e-2, log: true}"
     yield "  beta_2:              {type: float, low: 0.95, high: 0.995}"
     if s.task != "regression":
@@ -216,7 +218,7 @@ def _render_tabm(s: StarterFacts) -> Iterator[str]:
     yield "  layers:          {type: int, low: 1, high: 4}"
     yield "  units:           {type: int, low: 64, high: 1024, step: 16}"
     yield "  dropout:         {type: float, low: 0.0, high: 0.5}"
-    yield "  learning_rate:   {type: float, low: 1e-4, high: 5e-3, log: true}"
+    yield "  learning_rate:   {type: float, low: 1e-4, high: 5e-3, log: true, prior: 2e-3}"
     yield "  weight_decay:    {type: float, low: 1e-4, high: 1e-1, log: true}"
     yield "  embedding_units: {type: int, low: 8, high: 32, step: 4}"
     yield "  embedding_bins:  {type: int, low: 2, high: 128}"
