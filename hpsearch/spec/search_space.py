@@ -138,7 +138,7 @@ class Categorical:
     name: str
     choices: tuple[Value, ...]
     when: Condition = field(default_factory=dict)
-    prior: Value | tuple[float, ...] | list[float] = None  # the expected choice, or a weight for each
+    prior: Value | tuple[float, ...] | list[float] = None  # a choice, or weights
 
     def __post_init__(self) -> None:
         if not self.choices:
