@@ -20,10 +20,10 @@ from scipy.stats import qmc
 
 from ...compat.optuna import trials_of, unique_trial_id
 from .axes import Array, make_axis
+from .axis_priors import TRUST
 from .inferred_conditions import infer_parameters
 from .model_space import ModelParameter, ModelSpace
 from .observations import Observation, collect_observations
-from .priors import TRUST
 from .trial_model import TrialModel, blas_controller, fit_trial_model
 
 _N_STARTUP = 12  # Sobol points, if the budget allows
@@ -51,7 +51,7 @@ class GaussianProcessSampler(BaseSampler):
     `observations.combine_objectives`).
 
     If parameters have a prior, every other Sobol point follows it, and the expected improvement is
-    multiplied by its density, with less power the more trials there are (PiBO; see `priors`).
+    multiplied by its density, with less power the more trials there are (PiBO; see `axis_priors`).
 
     If a trial's score is a mean over folds, set the user attribute `fold_scores` to its fold scores
     (the same folds in every trial); if its standard error is known otherwise, set `score_sem`. See

@@ -14,7 +14,7 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 
 from .axes import Array, Axis, OrderedAxis, UnorderedAxis, make_axis
-from .priors import make_axis_prior
+from .axis_priors import make_axis_prior
 
 
 @dataclass(frozen=True, slots=True)
