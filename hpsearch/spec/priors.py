@@ -1,7 +1,8 @@
 """Where good values of hyperparameters are expected: the keys `prior` of a search space.
 
 A number's prior is a bell curve around the value, on the parameter's scale, mixed with a uniform
-distribution, so that no value is excluded. `search/gp/axis_priors.py` has the same for its coordinates.
+distribution, so that no value is excluded. `search/gp/axis_priors.py` has the same for its
+coordinates.
 """
 
 from __future__ import annotations
