@@ -1,4 +1,4 @@
-"""Where good values of hyperparameters are expected: the keys `prior` of a search space.
+"""Beliefs about good values of hyperparameters: the keys `prior` of a search space.
 
 A number's prior is a bell curve around the value, on the parameter's scale, mixed with a uniform
 distribution, so that no value is excluded. `search/gp/axis_priors.py` has the same for its

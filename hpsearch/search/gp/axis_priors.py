@@ -1,4 +1,4 @@
-"""Where good values are expected: a density of each axis, relative to the uniform one.
+"""Beliefs about good values: a density of each axis, relative to the uniform one.
 
 Hvarfner et al., "PiBO: Augmenting acquisition functions with user beliefs for Bayesian
 optimization", 2022: the acquisition is multiplied by the density to the power `TRUST / n` at trial
