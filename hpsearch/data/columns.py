@@ -36,6 +36,8 @@ class Column:
     zone: str = ""  # time zone of a date: see `parse_date`
     exact: bool = False  # whether categories keep their spelling: 007 is not 7
     shape: tuple[int, ...] = ()  # text: (tokens,); image: (height, width, channels)
+    backbone: str = ""  # of an image: SHA-256 of the frozen model that it passes first
+    width: int = 0  # numbers that this model makes of an image
 
     @property
     def raw_name(self) -> str:
@@ -57,13 +59,13 @@ class Column:
         """Features of this column, the indicator included."""
         if self.kind == "categorical":
             return (self.buckets or len(self.vocabulary)) + self.indicator
-        return self.n_cleaned + self.indicator
+        return (self.width or self.n_cleaned) + self.indicator
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the column's features."""
         if self.is_array:
-            names = [f"{self.name}[{k}]" for k in range(self.n_cleaned)]
+            names = [f"{self.name}[{k}]" for k in range(self.n_features)]
         elif self.kind == "numeric":
             names = [self.name]
         elif self.buckets:

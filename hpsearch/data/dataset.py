@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,11 +70,12 @@ class Dataset:
 
     name: str
     task: Task
-    schema: Schema
+    schema: Schema  # of raw rows, and of `locked_rows`
     scaling: str  # default scaling of numeric columns
     fingerprint: str  # SHA-256 of every cell, name and type that is used
-    columns: np.ndarray  # output of `Schema.clean`: (n_rows, n_columns) float32, or arrays;
-    # with windows, the table that they index
+    # Output of `Schema.clean`, (n_rows, n_columns) float32, or arrays; images with a backbone are
+    # its outputs, as `Schema.after_backbones` says
+    columns: np.ndarray  # with windows, the table that they index
     target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, labels, or numbers
     weights: np.ndarray | None  # (n_rows,) float32
     folds: tuple[Split, ...]
@@ -85,6 +87,7 @@ class Dataset:
     notes: tuple[str, ...]  # for the user: what was inferred, left out, or looks suspicious
     sample: np.ndarray | None = None  # indices of the development rows of the search; None: all
     versions: Mapping[str, str] = field(default_factory=dict)  # location -> version that was read
+    backbones: Mapping[str, Path] = field(default_factory=dict)  # frozen models by column
 
     @property
     def n_rows(self) -> int:
@@ -118,7 +121,7 @@ class Dataset:
     @property
     def features(self) -> np.ndarray:
         """(n_rows, *shape) float32 or uint8, NaN for missing; with windows, the table's rows."""
-        return self.schema.expand(self.columns)
+        return self.schema.after_backbones.expand(self.columns)
 
     def redraw_folds(self, seed: int) -> tuple[Split, ...]:
         """Draw folds with another seed; a kind that draws nothing returns the same folds."""
@@ -140,4 +143,5 @@ class Dataset:
             if self.windows is None
             else self.windows.find_covered_rows(len(self.columns), rows)
         )
-        return fit_statistics(self.schema, self.columns, self.target, rows, scaling=how, read=read)
+        schema = self.schema.after_backbones
+        return fit_statistics(schema, self.columns, self.target, rows, scaling=how, read=read)

@@ -79,6 +79,15 @@ class Schema:
             start += column.n_cleaned
 
     @property
+    def after_backbones(self) -> Schema:
+        """The schema of cleaned columns in which images have passed their frozen models."""
+        columns = (
+            replace(c, shape=(c.width,), backbone="", width=0) if c.backbone else c
+            for c in self.columns
+        )
+        return replace(self, columns=tuple(columns))
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the features made by `expand`, in order."""
         return tuple(name for c in self.columns for name in c.feature_names)

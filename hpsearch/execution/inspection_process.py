@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import HpsearchError, SpecError, TrainingError
 from ..platforms.processes import GroupWatcher, new_mark, own_group
+from ..training.backbone_features import FeatureRequest, write_features
 from ..training.keras_import import ignore_clear_session, import_keras
 from ..training.model_inspection import ModelInspection, discover_space, inspect_model
 from ..training.problem import Problem
@@ -79,6 +80,18 @@ def count_fitting_in_process(
     return fitting
 
 
+def compute_features_in_process(request: FeatureRequest) -> None:
+    """Pass images through a frozen model, under TensorFlow if it is installed.
+
+    Raises:
+        SpecError: If the model does not take the images.
+        TrainingError: If the process died.
+    """
+    backend = choose_backend("keras_fit", "")
+    environment = {**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    _ask_process(str(request.backbone), request, environment)
+
+
 def _ask_process(model: str, order: Any, environment: Mapping[str, str]) -> dict[str, Any]:
     """Run the process with a request, and return its answer."""
     with tempfile.TemporaryDirectory() as folder:
@@ -136,6 +149,8 @@ def main() -> None:
     try:
         if isinstance(order, MemoryRequest):
             answer = {"fitting": _count_fitting(order)}
+        elif isinstance(order, FeatureRequest):
+            answer = {"rows": write_features(order)}
         else:
             answer = _carry_out(order).as_json()
     except HpsearchError as error:

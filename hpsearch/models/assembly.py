@@ -7,8 +7,9 @@ It consists of Keras's own operations, so Keras opens the file under any backend
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from ..data.schema import Schema
 from ..data.statistics import Statistics, clamp_answers, scale_features
 from ..data.target_transform import inverse_transform_target
+from .backbone import load_backbone
 from .temperature import scale_by_temperature
 
 if TYPE_CHECKING:
@@ -50,7 +52,12 @@ class WeightedNetwork:
     link: str | None = None  # the activation applied to it if it returns logits
 
 
-def assemble_model(parts: Sequence[WeightedNetwork], schema: Schema, task: str) -> keras.Model:
+def assemble_model(
+    parts: Sequence[WeightedNetwork],
+    schema: Schema,
+    task: str,
+    backbones: Mapping[str, Path] | None = None,
+) -> keras.Model:
     """Combine networks with their preprocessing and the inverse target transform.
 
     Args:
@@ -58,6 +65,7 @@ def assemble_model(parts: Sequence[WeightedNetwork], schema: Schema, task: str) 
             statistics. Imputation is that of the first.
         schema: The cleaned columns, in order.
         task: "binary", "multiclass", "multilabel" or "regression".
+        backbones: The files of frozen models by column.
 
     Returns:
         A model with one input: cleaned columns, (n, n_columns) float32 with NaN for missing cells,
@@ -71,12 +79,31 @@ def assemble_model(parts: Sequence[WeightedNetwork], schema: Schema, task: str) 
     columns = keras.Input(schema.input_shape, dtype=schema.dtype, name="columns")
     statistics = parts[0].statistics
     cleaned = ops.cast(columns, "float32") if schema.dtype != "float32" else columns
+    if any(column.backbone for column in schema.columns):
+        cleaned = _apply_backbones(cleaned, schema, backbones or {})
+        schema = schema.after_backbones
     features = _expand_features(cleaned, _map_features(schema), statistics.impute)
     transforms = schema.target.transforms if schema.target else ()
     answer = _average_networks(parts, features, task, transforms)
     if schema.target is not None:
         answer = scale_by_temperature(ops, answer, schema.target.temperature)
     return keras.Model(columns, answer, name="assembled")
+
+
+def _apply_backbones(columns: Any, schema: Schema, files: Mapping[str, Path]) -> Any:
+    """Replace the pixels of images by the outputs of their frozen models."""
+    from keras import ops
+
+    pieces: list[Any] = []
+    for column, start in schema.iter_cleaned():
+        piece = columns[:, start : start + column.n_cleaned]
+        if column.backbone:
+            backbone = load_backbone(files[column.name], column.backbone)
+            backbone.name = f"backbone_{len(pieces)}"
+            pixels = ops.reshape(ops.where(ops.isnan(piece), 0.0, piece), (-1, *column.shape))
+            piece = ops.reshape(backbone(pixels, training=False), (-1, column.width))
+        pieces.append(piece)
+    return ops.concatenate(pieces, axis=-1) if len(pieces) > 1 else pieces[0]
 
 
 def _average_networks(

@@ -199,7 +199,10 @@ def example_rows(schema: Schema, columns: np.ndarray) -> pd.DataFrame | np.ndarr
         return columns
     raw: dict[str, list[Any]] = {}
     for column, start in schema.iter_cleaned():
-        cells = [_raw_cell(column, float(v)) for v in columns[:, start]]
+        if column.kind == "image":
+            cells: list[Any] = [BLACK_IMAGE] * len(columns)
+        else:
+            cells = [_raw_cell(column, float(v)) for v in columns[:, start]]
         raw.setdefault(column.raw_name, cells)
     for name in schema.raw_columns:  # the only raw column that is not a feature: the series' name
         raw.setdefault(name, ["one"] * len(columns))
@@ -211,8 +214,6 @@ def _raw_cell(column: Column, value: float) -> Any:
         return None
     if column.part:  # the other parts of the date are not known here
         return "2024-12-31 12:00:00"
-    if column.kind == "image":
-        return BLACK_IMAGE
     if column.buckets or column.kind == "text":
         return "text"
     if column.kind == "categorical":

@@ -92,6 +92,7 @@ class ColumnSpec(_DataSection):
     tokens: PositiveInt | None = None
     size: tuple[PositiveInt, PositiveInt] | None = None  # (height, width) of images; None: 64 x 64
     channels: Literal[1, 3] | None = None  # of images: grey or RGB; None: 3
+    backbone: str | None = None  # of images: a Keras file, whose outputs replace the pixels
 
     @model_validator(mode="after")
     def _check_options(self) -> ColumnSpec:
@@ -105,10 +106,10 @@ class ColumnSpec(_DataSection):
             check_zone(self.zone, self.kind)
         if self.tokens is not None and self.kind != "text":
             raise ValueError("tokens is for kind: text")
-        if self.kind != "image" and (self.size is not None or self.channels is not None):
-            raise ValueError("size and channels are for kind: image")
+        if self.kind != "image" and {"size", "channels", "backbone"} & self.model_fields_set:
+            raise ValueError("size, channels and backbone are for kind: image")
         if self.kind == "image":
-            refuse_options(self, {"kind", "size", "channels"})
+            refuse_options(self, {"kind", "size", "channels", "backbone"})
         if self.kind == "text":
             refuse_options(self, {"kind", "missing", "replace", "tokens"})
         return self

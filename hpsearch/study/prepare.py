@@ -36,6 +36,7 @@ from ..training.trainer_selection import (
     has_accelerator,
 )
 from ..trial import Value
+from .frozen_features import apply_backbones
 from .objective_validation import require_defined_objective
 from .resolved_study import CheckedStudy, ResolvedStudy, with_task
 from .task_validation import check_inferred_task
@@ -84,6 +85,7 @@ def load_data(
         given_folds=given_folds,
         cache=source_folder(root or Path.cwd()),
     )
+    dataset = apply_backbones(dataset, spec.data, study.file.folder, root or Path.cwd())
     if data is not None or not written:
         return dataset
     versions = {written.get(k, k): version for k, version in dataset.versions.items()}
@@ -136,7 +138,7 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
         threshold=study.threshold,
         cost_objectives=study.costs,
         category_ranges=dataset.schema.category_ranges,
-        column_inputs=dataset.schema.column_inputs,
+        column_inputs=dataset.schema.after_backbones.column_inputs,
         input_groups=_group_inputs(study, dataset),
         windows=dataset.windows,
         statistics_by_scaling={str(how): () for how in scalings},
@@ -158,7 +160,7 @@ def _group_inputs(study: ResolvedStudy, dataset: Dataset) -> Mapping[str, tuple[
     declared = study.spec.data.inputs
     if find_family(study.spec.model_name) is None:
         try:
-            return group_columns(dataset.schema.column_inputs, declared)
+            return group_columns(dataset.schema.after_backbones.column_inputs, declared)
         except DataError as error:
             raise study.file.make_error("data.inputs", str(error)) from None
     if declared:

@@ -61,6 +61,11 @@ def source_folder(root: Path) -> Path:
     return root / "mlruns" / "sources"
 
 
+def features_folder(root: Path) -> Path:
+    """Return the folder of the outputs of frozen models."""
+    return root / "mlruns" / "features"
+
+
 def find_journal(root: Path, study: str) -> Path | None:
     """Find the journal of a study below `root`; None if it does not exist."""
     path = journal_path(root, study) if re.fullmatch(STUDY_NAME, study) else None

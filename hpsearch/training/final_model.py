@@ -7,7 +7,7 @@ are predicted in a separate step with the saved file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,7 @@ class FinalFitRequest:
     problem: Problem  # one fold: all development rows train, none validates
     schema: Schema
     path: Path  # path of the model, `*.keras`
+    backbones: Mapping[str, Path] = field(default_factory=dict)  # frozen models by column
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def fit_final_model(trainer: Trainer, final: FinalFitRequest) -> FinalFitDone:
     """Train, assemble, save and load the model."""
     problem = final.problem
     parts = [_fit_part(trainer, problem, member) for member in final.members]
-    model = assemble_model(parts, final.schema, problem.task)
+    model = assemble_model(parts, final.schema, problem.task, final.backbones)
     partial = final.path.with_name(f"partial-{final.path.name}")
     model.save(partial)
     partial.replace(final.path)  # a full disk must not leave an incomplete model

@@ -58,9 +58,9 @@ def choose_trainer(kind: str, problem: Problem, own_training: str | None = None)
     if family is not None:
         if family.is_convolutional:
             return "keras_fit", "convolutions are slow under XLA on a CPU"
-        if any(c.kind == "image" for c in problem.array_inputs):
+        if any(len(c.shape) > 1 for c in problem.array_inputs):
             return "keras_fit", "convolutions are slow under XLA on a CPU"
-    elif len(problem.row_shape) > 2 or any(c.kind == "image" for c in problem.array_inputs):
+    elif len(problem.row_shape) > 2 or any(len(c.shape) > 1 for c in problem.array_inputs):
         return "keras_fit", "images are for convolutions, which are slow under XLA on a CPU"
     return "vectorized", "all folds train side by side in compiled programs"
 

@@ -116,7 +116,7 @@ def test_paths_of_images_are_recognized(photos: str, load_file: Any, tmp_path: P
 @pytest.mark.parametrize(
     ("declared", "said"),
     [
-        ({"size": (4, 4)}, "size and channels are for kind: image"),
+        ({"size": (4, 4)}, "size, channels and backbone are for kind: image"),
         ({"kind": "image", "clip": (0, 1)}, "clip: not for kind: image"),
     ],
 )

@@ -16,9 +16,14 @@ DEFAULTS: dict[str, Value] = {
 
 
 def encode_image(pixels: Any, image: ColumnInput, params: Mapping[str, Any], name: str) -> Any:
-    """Encode pixels from 0 to 255, (n, n_pixels), as (n, n_filters)."""
+    """Encode pixels from 0 to 255, (n, n_pixels), as (n, n_filters).
+
+    The outputs of a frozen model, whose shape has one axis, are returned unchanged.
+    """
     from keras import layers
 
+    if len(image.shape) == 1:
+        return pixels
     x = layers.Reshape(image.shape, name=f"image_{name}")(pixels)
     x = layers.Rescaling(1 / 255, name=f"image_{name}_rescaling")(x)
     for block in range(int(params["image_blocks"])):

@@ -1,4 +1,4 @@
-"""Find the copies of addresses that no study needs to continue, for `hpsearch gc`."""
+"""Find the copies of addresses and the cached features that `hpsearch gc` removes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...errors import JournalError
 from ...events import CURVES
 from ...history import History, load_history
 from ...tracking.garbage import Garbage
-from ...tracking.store import list_journals, source_folder
+from ...tracking.store import features_folder, list_journals, source_folder
 
 
 def find_unneeded_copies(root: Path) -> list[Garbage]:
@@ -24,6 +24,16 @@ def find_unneeded_copies(root: Path) -> list[Garbage]:
         Garbage(shown, f"copy of {c.location}", c.size, folders=(c.folder,))
         for c in copies
         if not any(_is_needed(c, *pin) for pin in needed)
+    ]
+
+
+def find_cached_features(root: Path) -> list[Garbage]:
+    """Find the cached outputs of frozen models, which a study computes again if it needs them."""
+    folder = features_folder(root)
+    shown = folder.relative_to(root).as_posix()
+    return [
+        Garbage(shown, "outputs of a frozen model", path.stat().st_size, files=(path,))
+        for path in sorted(folder.glob("*.npy"))
     ]
 
 

@@ -51,6 +51,8 @@ def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
     n_rows = len(problem.target)
     if len(problem.row_shape) > 1 and n_rows * np.prod(problem.row_shape) > MAX_NUMBERS:
         return ()
+    if any(c.kind == "image" and len(c.shape) == 1 for c in problem.column_inputs):
+        return ()  # the locked rows have pixels, which only the served model passes to the backbone
     features = problem.features if problem.windows is None else problem.take(np.arange(n_rows))
     rows = _flatten_rows(problem.statistics[0].apply(features), problem.array_inputs)
     fitted = []

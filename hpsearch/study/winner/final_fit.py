@@ -151,6 +151,7 @@ class WinnerFit:
                     self._full_problem,
                     self._served_schema(),
                     path=draft / NETWORK,
+                    backbones=self.dataset.backbones,
                 )
             )
             digests = describe_files(draft)
