@@ -2,12 +2,14 @@
 
 A study of breast cancer runs in a temporary folder. While it runs its live page is opened, at its
 end the report, in light and dark, and MLflow's table of runs by `hpsearch ui`. What commands print
-becomes terminal.png. Needs chromium and chromedriver.
+becomes terminal.png. What a kernel displays below a cell becomes notebook.png. Needs chromium and
+chromedriver. `python tests/make_screenshots.py notebook` only makes the last one.
 """
 
 from __future__ import annotations
 
 import fcntl
+import html
 import io
 import math
 import os
@@ -199,7 +201,57 @@ def take_terminal(browser: Any, folder: Path, lines: list[str]) -> None:
     save_image(browser, "terminal")
 
 
-def main() -> None:
+CELL = """\
+import hpsearch
+
+result = hpsearch.tune("search_spaces/breast_cancer.yaml", overrides=["budget.trials=12"])"""
+CELL_STYLE = """
+body { margin: 0; padding: 16px 20px; width: 900px; font: 14px/1.5 sans-serif; color: #222; }
+pre { margin: 0 0 10px; padding: 8px 12px; border: 1px solid #ddd; background: #f7f7f7;
+      font: 13px/1.5 monospace; }"""
+
+
+def watch_cell(folder: Path) -> Iterator[str]:
+    """Execute a cell in a kernel; yields each HTML that it displays."""
+    from jupyter_client.manager import start_new_kernel
+
+    manager, client = start_new_kernel(cwd=str(folder), startup_timeout=PATIENCE)
+    try:
+        asked = client.execute(CELL)
+        while True:
+            message = client.get_iopub_msg(timeout=PATIENCE)
+            content = message["content"]
+            if message["parent_header"].get("msg_id") != asked:
+                continue
+            if message["msg_type"] == "error":
+                raise SystemExit("\n".join(content["traceback"]))
+            if block := content.get("data", {}).get("text/html"):
+                yield block
+            if content.get("execution_state") == "idle":
+                return
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+
+def take_notebook(browser: Any, folder: Path) -> None:
+    """Take the block below a cell, while its study trains the trial SEEN_LIVE."""
+    blocks = watch_cell(folder)
+    block = next(block for block in blocks if f"{SEEN_LIVE}/{TRIALS} trials" in block)
+    blocks.close()
+    page = folder / "notebook.html"
+    page.write_text(
+        f"<!doctype html><meta charset='utf-8'><style>{CELL_STYLE}</style>"
+        f"<pre>{html.escape(CELL)}</pre>{block}",
+        encoding="utf-8",
+    )
+    browser.get(page.as_uri())
+    height = browser.execute_script("return document.documentElement.offsetHeight")
+    set_view(browser, 940, math.ceil(height))
+    save_image(browser, "notebook")
+
+
+def main(only_notebook: bool) -> None:
     found = find_browser()
     if not found:
         raise SystemExit("chromium and chromedriver are not installed: no browser to take images")
@@ -209,6 +261,10 @@ def main() -> None:
         shutil.copy(ROOT / SPEC, folder / SPEC)
         browser = start_browser(found, folder)
         try:
+            take_notebook(browser, folder)
+            if only_notebook:
+                return
+            shutil.rmtree(folder / "mlruns")
             study = Terminal(folder, "tune", SPEC.as_posix(), *OPTIONS)
             take_live_page(browser, folder)
             lines = study.read_lines()
@@ -222,4 +278,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(only_notebook=sys.argv[1:] == ["notebook"])
