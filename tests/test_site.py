@@ -42,6 +42,7 @@ def test_the_page_of_commands_has_each_command_and_option_with_its_default() -> 
         ("data.md", "[a](../benchmarks/text.md)", "[a](benchmarks/text.md)"),
         ("benchmarks/text.md", "[a](../docs/data.md)", "[a](../data.md)"),
         ("benchmarks/text.md", "[text.py](text.py)", "text.py"),
+        ("index.md", "[docs/data.md](docs/data.md)", "[Data](data.md)"),
         ("data.md", "[a](https://example.org/x.md)", "[a](https://example.org/x.md)"),
     ],
 )
@@ -56,6 +57,11 @@ def test_links_for_the_repository_become_links_of_the_site(
     )
     known = {"index.md", "data.md", "images/report.png", "benchmarks/text.md"}
     assert expected == hook.rewrite_links(link, page, known)
+
+
+def test_a_pipe_in_the_code_of_a_table_is_shown_without_a_backslash() -> None:
+    show_pipes = load_hook("repository_pages").show_pipes
+    assert "| `a|b` | c |\n`a\\|b`" == show_pipes("| `a\\|b` | c |\n`a\\|b`")
 
 
 @pytest.mark.long

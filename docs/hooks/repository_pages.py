@@ -1,7 +1,8 @@
 """Pages of the site that are not in docs/: README, CHANGELOG, CONTRIBUTING and the benchmarks.
 
 Links are written for the files of the repository, so that they work there. For the site, links
-between pages are made relative to the site, and links to other files become plain text.
+between pages are made relative to the site, a link that shows a file's name shows the page's title,
+and links to other files become plain text.
 """
 
 from __future__ import annotations
@@ -39,7 +40,18 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Let the links of a page lead to pages of the site."""
-    return rewrite_links(markdown, page.file.src_uri, {file.src_uri for file in files})
+    known = {file.src_uri for file in files}
+    return show_pipes(rewrite_links(markdown, page.file.src_uri, known))
+
+
+def show_pipes(markdown: str) -> str:
+    """Return a page whose tables have no backslash before a pipe in code: it would be shown."""
+    return re.sub(
+        r"^\|.*$",
+        lambda row: re.sub(r"`[^`]*`", lambda code: code[0].replace("\\|", "|"), row[0]),
+        markdown,
+        flags=re.M,
+    )
 
 
 def rewrite_links(markdown: str, uri: str, known: set[str]) -> str:
@@ -62,7 +74,16 @@ def rewrite_links(markdown: str, uri: str, known: set[str]) -> str:
             page = f"{page.removesuffix('.ipynb')}.md"
         if page not in known:  # a file that is no page, or a broken link, which mkdocs reports
             return text if (ROOT / source).exists() else match[0]
+        if text.removeprefix("docs/") == PurePosixPath(target).name and not image:
+            text = find_title(ROOT / source) or text
         relative = posixpath.relpath(page, PurePosixPath(uri).parent)
         return f"{image}[{text}]({relative}{anchor or ''})"
 
     return LINK.sub(rewrite, markdown)
+
+
+def find_title(path: Path) -> str | None:
+    """Return the first heading of a file; None if there is no file."""
+    if not path.exists():
+        return None
+    return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
