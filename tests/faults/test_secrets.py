@@ -15,7 +15,7 @@ import synthetic
 
 from hpsearch.journal import read_page, redacted_text
 from hpsearch.tracking.store import default_uri, journal_path, open_store
-from tests.study.conftest import command, invoke
+from tests.study.conftest import command, invoke, with_store
 
 CANARY = "Canary7f3a9"
 
@@ -64,9 +64,9 @@ def git(folder: Path, *arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A repository with secrets in what is not committed yet."""
-    folder = tmp_path_factory.mktemp("canary")
+def folder(tmp_path_factory, empty_store) -> Path:
+    """A repository with a store, and with secrets in what is not committed yet."""
+    folder = with_store(tmp_path_factory.mktemp("canary"), empty_store)
     git(folder, "init", "-q")
     names = ("m.py", "settings.py", "secrets.yaml", ".env")
     for name in names:
