@@ -6,7 +6,7 @@ Counted, not timed, so it holds on any device.
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from hpsearch.errors import DeviceLostError
 from hpsearch.execution.messages import DEVICE_LOST_EXIT_CODE
 from hpsearch.execution.worker import Worker
 from hpsearch.training.problem import Problem
+from hpsearch.training.trial_progress import TrialProgress
 from hpsearch.training.vectorized import (
     VectorizedTrainer,
     batch_engine,
@@ -28,7 +29,9 @@ from hpsearch.training.vectorized import (
     tile_group,
 )
 from hpsearch.training.vectorized.group_factory import GroupFactory
-from hpsearch.training.vectorized.tile_group import GroupSize, TileEntry, TileGroup
+from hpsearch.training.vectorized.tile_entry import GroupSize, TileEntry
+from hpsearch.training.vectorized.tile_group import TileGroup
+from hpsearch.training.vectorized.tile_slots import LaneUse, TileSlots
 from hpsearch.trial import TrialResult, TrialSpec
 
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
@@ -67,9 +70,9 @@ def engine_of(trainer: VectorizedTrainer) -> batch_engine.BatchEngine:
 
 @pytest.fixture(scope="module")
 def shared() -> tuple[VectorizedTrainer, dict[int, TrialResult]]:
-    """Seven mixed trials, of which three wait until another's place is free."""
+    """Seven mixed trials, of which three wait until another's slot is free."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(GroupFactory, "_size", lambda *_: GroupSize(2, 2))
+        patch.setattr(GroupFactory, "_size", lambda *_: GroupSize(2, 2, orders=2))
         trainer = VectorizedTrainer(mixed_problem(), placement="batch")
         results = run(trainer, mixed_trials(7, epochs=(1, 3, 2)))[1]
     return trainer, results
@@ -78,13 +81,26 @@ def shared() -> tuple[VectorizedTrainer, dict[int, TrialResult]]:
 def test_lanes_of_other_optimizers_batch_sizes_depths_and_widths_are_fit(
     shared: tuple[VectorizedTrainer, dict[int, TrialResult]],
 ) -> None:
-    """Also where a lane has taken the place of one that ended, as the last of these three."""
+    """Also in the slot of one that ended, beside one at a later epoch, as the last of these."""
     assert {(None, "COMPLETE")} == {(r.error, r.state) for r in shared[1].values()}
     trials = mixed_trials(7, epochs=(1, 3, 2))
     for trial in (trials[0], trials[1], trials[5]):
         result = shared[1][trial.number]
         for name, expected in curves_of_fit(mixed_problem(), trial).items():
             np.testing.assert_allclose(expected, result.curves[name], rtol=1e-4, err_msg=name)
+
+
+def test_a_trial_in_the_slot_of_one_that_ended_is_the_same_alone(
+    shared: tuple[VectorizedTrainer, dict[int, TrialResult]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit: trial 5 started beside trial 1, which was at its second epoch."""
+    monkeypatch.setattr(GroupFactory, "_size", lambda *_: GroupSize(2, 2, orders=2))
+    trainer, together = shared
+    alone = run(trainer, [mixed_trials(7, epochs=(1, 3, 2))[5]])[1][5]
+    assert alone.curves.keys() == together[5].curves.keys()
+    for name, curve in alone.curves.items():
+        np.testing.assert_array_equal(curve, together[5].curves[name], err_msg=name)
+    np.testing.assert_array_equal(alone.predictions, together[5].predictions)  # type: ignore[arg-type]
 
 
 def test_a_space_is_one_program_and_its_network_is_built_once(
@@ -219,14 +235,14 @@ def test_a_population_that_the_device_refuses_is_halved_and_tells_the_same(
     start, calls = TileGroup.start, []
 
     def refused(group: TileGroup, epochs: int) -> None:
-        calls.append(group.size)
+        calls.append((group.size.tiles, group.size.trials))
         if len(calls) == 2:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
         start(group, epochs)
 
     monkeypatch.setattr(TileGroup, "start", refused)
     found = run(VectorizedTrainer(problem, placement="batch"), trials)
-    assert [GroupSize(1, 4)] * 2 + [GroupSize(1, 2)] == calls[:3]
+    assert [(1, 4), (1, 4), (1, 2)] == calls[:3]
     assert sorted((r.trial, r.epoch) for r in expected[0]) == sorted(
         (r.trial, r.epoch) for r in found[0]
     )
@@ -288,6 +304,64 @@ def test_trials_that_fit_in_the_memory_are_counted_before_any_is_trained(
     assert not engine._groups
 
 
+def entry_of(problem: Problem, number: int, epoch: int, **options: Any) -> TileEntry:
+    """A running trial that has trained some epochs of ten."""
+    trial = replace(spec(number, number, 10), **options)
+    progress = TrialProgress(problem, trial, "vectorized", "maximize")
+    return TileEntry(progress, trial.params, None, None, epoch=epoch)  # type: ignore[arg-type]
+
+
+def test_trials_of_a_tile_that_stand_at_too_many_epochs_wait_for_the_first_ones() -> None:
+    problem = first_fold(separable())
+    slots = TileSlots(GroupSize(2, 4, orders=2), LaneUse())
+    waiting = deque(entry_of(problem, n, epoch) for n, epoch in enumerate((5, 3, 0, 3)))
+    assert 4 == len(slots.assign(waiting))
+    epochs = slots.plan_epochs(4)
+    assert [[0, 4, 4, 4], [0, 0, 0, 0]] == epochs.tolist()
+    assert [3, 0] == slots.least_active(epochs).tolist()
+
+
+def test_trials_that_train_are_packed_before_those_at_a_rung() -> None:
+    problem = first_fold(separable())
+    slots = TileSlots(GroupSize(3, 2, orders=2), LaneUse())
+    entries = [entry_of(problem, n, 2, rungs=(2,) if n % 2 else ()) for n in range(6)]
+    slots.assign(deque(entries))
+    slots.release(entries[0])
+    slots.release(entries[5])
+    sources = slots.pack()  # 1 and 3 pause; 2 and 4 train in two tiles
+    assert sources is not None
+    assert [2, 4, 1, 3, 0, 0] == sources.tolist()
+    assert [(0, 0), (0, 1), (1, 0), (1, 1)] == [entries[n].slot for n in (2, 4, 1, 3)]
+    assert slots.pack() is None
+
+
+def lane_use_of(size: GroupSize, n: int) -> LaneUse:
+    """The use of lanes when n trials of 1 to 9 epochs train in calls of at most four epochs."""
+    problem, use = first_fold(separable()), LaneUse()
+    slots = TileSlots(size, use)
+    waiting = deque(entry_of(problem, i, 0, epochs=1 + 7 * i % 9) for i in range(n))
+    while slots.assign(waiting) or slots.entries:
+        slots.pack()
+        epochs = slots.plan_epochs(4)
+        least = slots.least_active(epochs)
+        for tile in np.flatnonzero(epochs.any(axis=1)):
+            trains = np.arange(4)[:, None] < epochs[tile]
+            figures = np.where(trains & (trains.sum(axis=1) >= least[tile])[:, None], 1.0, 0.0)
+            slots.record(int(tile), figures[:, None, None])
+        for entry in slots.entries:
+            if entry.epoch == entry.trial.epochs:
+                slots.release(entry)
+    return use
+
+
+def test_new_trials_take_the_slots_of_ended_ones_beside_trials_at_later_epochs() -> None:
+    """If all trials of a tile stand at one epoch, half of the lanes stay empty."""
+    one, eight = (lane_use_of(GroupSize(4, 16, orders=orders), 500) for orders in (1, 8))
+    assert one.trained == eight.trained == sum(1 + 7 * i % 9 for i in range(500))
+    assert one.trained / one.computed < 0.75
+    assert eight.trained / eight.computed > 0.9
+
+
 def refill_trials(numbers: range) -> list[TrialSpec]:
     """Of a population that ends one after another, some of them at a rung."""
     trials = [spec(n, n, 3 + 2 * (n % 4), units=4, dropout=0.2) for n in numbers]
@@ -304,6 +378,7 @@ def test_the_next_population_starts_in_free_tiles_without_changing_reports() -> 
     populations = [refill_trials(range(start, start + 16)) for start in (0, 16, 32)]
     told: list[Any] = []
     begun: list[int] = []
+    uses = []
     for ahead in (False, True):
         trainer = VectorizedTrainer(problem, placement="batch")
         with pytest.MonkeyPatch.context() as patch:
@@ -318,6 +393,8 @@ def test_the_next_population_starts_in_free_tiles_without_changing_reports() -> 
                 found = engine._next[1] if engine._next else []
                 begun.append(sum(isinstance(e, TileEntry) and e.epoch > 0 for e in found))
         told.append(parts)
+        uses.append(engine_of(trainer).factory.lane_use)
+    assert uses[0].trained == uses[1].trained  # no epoch is trained twice
     assert [0, 0, 0] == begun[:3]
     assert all(begun[3:5])
     for (reports, results), (others, expected) in zip(told[1], told[0], strict=True):

@@ -26,8 +26,12 @@ Lanes as one batch, as on an accelerator:
     optimizer_numbers  an optimizer shared by trials, and each trial's inputs for it
     lane_init          weights and optimizer variables, drawn on the device
     schedule_rates     learning-rate schedules on the device
-    segment            epochs of many trials in one call, decisions included
+    tile_state         the state of trials on the device; how they start and move
+    device_stopping    the end of trials and their best epoch, decided on the device
+    segment            epochs of many trials in one call
     device_health      a device's memory, and whether it still computes
+    tile_entry         a trial of a batch
+    tile_slots         which trial is in which slot
     tile_group         the trials of a template on the device
     group_factory      trials that share a program, and how many are trained at once
     batch_engine       the groups of a population, reports and results

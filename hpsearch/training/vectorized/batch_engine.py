@@ -1,7 +1,7 @@
 """Train lanes as one batch, for accelerators: the host's part.
 
 A `TileGroup` holds the trials that share a program; this module turns its measurements into reports
-and results. One call to the device trains many epochs. Empty tiles are filled from the next
+and results. One call to the device trains many epochs. Free slots are filled from the next
 population, whose reports wait until the current one has ended, so that the device stays full and
 the order of reports does not change.
 """
@@ -27,7 +27,8 @@ from .group_factory import GroupFactory
 from .program_cache import ProgramCache
 from .segment import MAX_EPOCHS_PER_CALL
 from .template import Templates
-from .tile_group import TileEntry, TileGroup, TooLargeError
+from .tile_entry import TileEntry, is_last
+from .tile_group import TileGroup, TooLargeError
 
 REPORT_INTERVAL = 0.3  # seconds between two answers of the device, approximately
 Key = tuple[tuple[int, int], ...]  # of a population: number and attempt of each trial
@@ -76,7 +77,7 @@ class BatchEngine:
             self._groups = busy
 
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
-        """Start these trials when tiles are free; see `trainer.Trainer.prepare`."""
+        """Start these trials when slots are free; see `trainer.Trainer.prepare`."""
         if _population_key(trials) != self._current:
             self._prepared.append(tuple(trials))
 
@@ -160,8 +161,8 @@ class BatchEngine:
                 entry.group = self._groups[key]
 
     def _begin_ahead(self) -> None:
-        """Queue trials of the next population in groups that have free tiles."""
-        free = any(group.has_free_tile for group in self._groups.values())
+        """Queue trials of the next population in groups that have free slots."""
+        free = any(group.has_free_slot for group in self._groups.values())
         if self._next is not None or not self._prepared or not free:
             return
         trials = self._prepared.popleft()
@@ -184,8 +185,8 @@ class BatchEngine:
         began, most = time.perf_counter(), self._epochs_per_call()
 
         def start(group: TileGroup) -> int:
-            group.make_room()
             group.admit()
+            group.compact()
             group.start(most)
             return 0
 
@@ -194,7 +195,6 @@ class BatchEngine:
             group.fetch_tables([entry for entry in group.entries if entry.has_ended])
             return epochs
 
-        self._for_groups(TileGroup.compact)
         self._begin_ahead()
         self._for_groups(start)
         if epochs := self._for_groups(finish):
@@ -221,10 +221,8 @@ class BatchEngine:
         size = error.size if isinstance(error, TooLargeError) else group.size.half
         if (isinstance(error, TooLargeError) or is_out_of_memory(error)) and size is not None:
             self.factory.limit(key, size)
-            for (
-                entry
-            ) in entries:  # trained again from the start; known epochs are not reported twice
-                entry.epoch, entry.slot = 0, None
+            for entry in entries:
+                entry.restart()
             self._groups[key] = self.factory.make(key, entries, judged=True)
             for entry in entries:
                 entry.group = self._groups[key]
@@ -259,7 +257,7 @@ class BatchEngine:
                 figures = entry.measured.popleft()
                 if entry.trial.number in stopped:
                     results[entry] = entry.progress.end("PRUNED", None)
-                elif figures[-1, 0] > 0:
+                elif is_last(figures):
                     results[entry] = self._complete_result(entry)
         for entry in running:
             if entry not in results and entry.error is not None:
@@ -294,7 +292,7 @@ def _end_trial(running: list[TileEntry], entry: TileEntry) -> None:
 def _find_due(entries: Sequence[TileEntry]) -> list[TileEntry]:
     """Return the trials with the fewest epochs, if all of them have measured their next one.
 
-    Trials that wait for a free tile are left out, unless trials are compared at rungs.
+    Trials that wait for a free slot are left out, unless trials are compared at rungs.
     """
     compared = any(entry.trial.rungs for entry in entries)
     begun = [

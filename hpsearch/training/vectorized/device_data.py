@@ -50,6 +50,17 @@ class DeviceFold(NamedTuple):
     n_validation: Any  # int32
 
 
+class BatchData(NamedTuple):
+    """What the lanes of a batch share; see `tile_state`."""
+
+    rows: DeviceRows
+    folds: DeviceFold  # with an axis of folds
+    train: Any  # (n_folds, capacity) int32, row indices padded with 0
+    seeds: Any  # (n_folds,) uint32 seeds of the row orders
+    patience: Any  # int32: epochs without improvement after which a trial ends
+    min_delta: Any  # float32: an improvement of what `StoppingRules.scope` compares
+
+
 class RowOrders:
     """The row order of each epoch of each fold, which all trials share."""
 

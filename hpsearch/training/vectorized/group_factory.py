@@ -12,15 +12,18 @@ import numpy as np
 
 from ..metrics import Metric
 from ..problem import EarlyStopping, Problem
-from .device_data import DeviceData
+from .device_data import BatchData, DeviceData
+from .device_stopping import StoppingRules
 from .program import measure_function
 from .program_cache import ProgramCache
-from .segment import BatchData, StoppingRules
-from .tile_group import GroupSize, TileEntry, TileGroup
+from .tile_entry import GroupSize, TileEntry
+from .tile_group import TileGroup
+from .tile_slots import LaneUse
 
 TILE_TRIALS = 256  # trials of a tile, at most
 HALVED_TRIALS = 16  # larger tiles are halved if trials end at different times
 APART_TRIALS = 64  # trials of a tile then, at most: the last ones of a population fill few tiles
+TILE_ORDERS = 8  # epochs at which the trials of a tile may stand if they end at different times
 NEVER = 2**31 - 1  # patience of trials that are not stopped early
 MAX_BRANCHES = 6  # batch sizes with a branch of their own; if there are more, powers of two
 
@@ -38,6 +41,7 @@ class GroupFactory:
         self.names = ["train/loss", "val/loss", *names]  # of the figures, in order
         self.direction = problem.objective_metric.direction
         self.raised: Exception | None = None  # by a custom metric
+        self.lane_use = LaneUse()  # of all groups
         self._early_stopping = problem.early_stopping or EarlyStopping(NEVER)
         self._sizes = programs.group_sizes  # of earlier groups, by key
         self._limited: set[str] = set()  # keys of groups that were limited by memory
@@ -83,6 +87,7 @@ class GroupFactory:
             metrics=(self._measure_lane, len(self.names) - 2 if judged else 0),
             table=(int(data.folds.validation[0].size) if judged else 0, self.problem.n_outputs),
             size=self._size(key, entries),
+            lane_use=self.lane_use,
         )
         group.waiting.extend(entries)
         return group
@@ -106,10 +111,11 @@ class GroupFactory:
             return known  # another size needs another program
         mean = -(-len(entries) // len(counts))
         trials = min(TILE_TRIALS, 1 << (mean - 1).bit_length())
-        if trials >= HALVED_TRIALS and self._end_apart(entries):
+        apart = self._end_apart(entries)
+        if trials >= HALVED_TRIALS and apart:
             trials = min(trials // 2, APART_TRIALS)  # so that half of them can free a tile
         tiles = sum(-(-count // trials) for count in counts.values())
-        self._sizes[key] = GroupSize(tiles, trials)
+        self._sizes[key] = GroupSize(tiles, trials, TILE_ORDERS if apart else 1)
         return self._sizes[key]
 
     def _end_apart(self, entries: Sequence[TileEntry]) -> bool:

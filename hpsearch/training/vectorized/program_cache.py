@@ -17,7 +17,7 @@ from . import session
 from .program import Recipe, evaluate_function, measure_function, train_function
 
 if TYPE_CHECKING:
-    from .tile_group import GroupSize
+    from .tile_entry import GroupSize
 
 Compiled = Callable[..., Any]
 
