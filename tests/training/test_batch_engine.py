@@ -316,9 +316,17 @@ def test_trials_of_a_tile_that_stand_at_too_many_epochs_wait_for_the_first_ones(
     slots = TileSlots(GroupSize(2, 4, orders=2), LaneUse())
     waiting = deque(entry_of(problem, n, epoch) for n, epoch in enumerate((5, 3, 0, 3)))
     assert 4 == len(slots.assign(waiting))
-    epochs = slots.plan_epochs(4)
-    assert [[0, 4, 4, 4], [0, 0, 0, 0]] == epochs.tolist()
-    assert [3, 0] == slots.least_active(epochs).tolist()
+    assert [[0, 4, 4, 4], [0, 0, 0, 0]] == slots.plan_epochs(4).tolist()
+    assert [3, 0] == slots.least_active(slots.plan_epochs(4)).tolist()
+
+
+def test_a_tile_whose_trials_stand_at_enough_epochs_takes_no_new_ones() -> None:
+    problem = first_fold(separable())
+    slots = TileSlots(GroupSize(1, 4, orders=2), LaneUse())
+    slots.assign(deque(entry_of(problem, n, epoch) for n, epoch in enumerate((1, 1, 2))))
+    assert not slots.has_free
+    slots.release(slots.entries[2])
+    assert slots.has_free
 
 
 def test_trials_that_train_are_packed_before_those_at_a_rung() -> None:
@@ -356,10 +364,10 @@ def lane_use_of(size: GroupSize, n: int) -> LaneUse:
 
 def test_new_trials_take_the_slots_of_ended_ones_beside_trials_at_later_epochs() -> None:
     """If all trials of a tile stand at one epoch, half of the lanes stay empty."""
-    one, eight = (lane_use_of(GroupSize(4, 16, orders=orders), 500) for orders in (1, 8))
-    assert one.trained == eight.trained == sum(1 + 7 * i % 9 for i in range(500))
+    one, some = (lane_use_of(GroupSize(4, 16, orders=orders), 500) for orders in (1, 8))
+    assert one.trained == some.trained == sum(1 + 7 * i % 9 for i in range(500))
     assert one.trained / one.computed < 0.75
-    assert eight.trained / eight.computed > 0.9
+    assert some.trained / some.computed > 0.9
 
 
 def refill_trials(numbers: range) -> list[TrialSpec]:

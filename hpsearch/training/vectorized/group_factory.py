@@ -12,7 +12,7 @@ import numpy as np
 
 from ..metrics import Metric
 from ..problem import EarlyStopping, Problem
-from .device_data import BatchData, DeviceData
+from .device_data import ORDER_BYTES, BatchData, DeviceData
 from .device_stopping import StoppingRules
 from .program import measure_function
 from .program_cache import ProgramCache
@@ -23,7 +23,7 @@ from .tile_slots import LaneUse
 TILE_TRIALS = 256  # trials of a tile, at most
 HALVED_TRIALS = 16  # larger tiles are halved if trials end at different times
 APART_TRIALS = 64  # trials of a tile then, at most: the last ones of a population fill few tiles
-TILE_ORDERS = 8  # epochs at which the trials of a tile may stand if they end at different times
+TILE_ORDERS = 16  # epochs at which the trials of a tile may stand if they end at different times
 NEVER = 2**31 - 1  # patience of trials that are not stopped early
 MAX_BRANCHES = 6  # batch sizes with a branch of their own; if there are more, powers of two
 
@@ -115,8 +115,13 @@ class GroupFactory:
         if trials >= HALVED_TRIALS and apart:
             trials = min(trials // 2, APART_TRIALS)  # so that half of them can free a tile
         tiles = sum(-(-count // trials) for count in counts.values())
-        self._sizes[key] = GroupSize(tiles, trials, TILE_ORDERS if apart else 1)
+        self._sizes[key] = GroupSize(tiles, trials, self._count_orders() if apart else 1)
         return self._sizes[key]
+
+    def _count_orders(self) -> int:
+        """Return how many row orders a tile may need at once; fewer if there are many rows."""
+        order_bytes = 4 * len(self.problem.folds) * self._data.capacity
+        return int(np.clip(ORDER_BYTES // order_bytes, 1, TILE_ORDERS))
 
     def _end_apart(self, entries: Sequence[TileEntry]) -> bool:
         trials = [entry.trial for entry in entries]

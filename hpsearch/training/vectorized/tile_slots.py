@@ -46,8 +46,7 @@ class TileSlots:
     @property
     def has_free(self) -> bool:
         """Whether a trial of some batch size finds a slot."""
-        rows = self._rows
-        return any(not any(row) or (self.size.orders > 1 and not all(row)) for row in rows)
+        return any(self._find_free(tile) for tile in range(self.size.tiles))
 
     def first(self, tile: int) -> TileEntry | None:
         """Return a trial of a tile; None if it is empty."""
@@ -57,13 +56,12 @@ class TileSlots:
         """Give slots to waiting trials, in their order, and return these trials."""
         free: defaultdict[int, deque[tuple[int, int]]] = defaultdict(deque)
         empty: deque[int] = deque()
-        for tile, row in enumerate(self._rows):
+        for tile in range(self.size.tiles):
             some = self.first(tile)
             if some is None:
                 empty.append(tile)
-            elif self.size.orders > 1:
-                own = [(tile, slot) for slot, entry in enumerate(row) if entry is None]
-                free[some.batch_size].extend(own)
+            else:
+                free[some.batch_size].extend(self._find_free(tile))
         fresh: list[TileEntry] = []
         rest: list[TileEntry] = []
         for entry in waiting:
@@ -77,6 +75,13 @@ class TileSlots:
         waiting.clear()
         waiting.extend(rest)
         return fresh
+
+    def _find_free(self, tile: int) -> list[tuple[int, int]]:
+        """Return a tile's slots for new trials; none if its trials stand at too many epochs."""
+        standing = {entry.epoch for entry in self._rows[tile] if entry is not None} | {0}
+        if len(standing) > self.size.orders:
+            return []
+        return [(tile, slot) for slot, entry in enumerate(self._rows[tile]) if entry is None]
 
     def _put(self, entry: TileEntry, slot: tuple[int, int]) -> None:
         entry.slot = slot
@@ -101,7 +106,8 @@ class TileSlots:
     def plan_epochs(self, most: int) -> np.ndarray:
         """Return how many epochs each trial trains in a call, (n_tiles, n_trials).
 
-        If the trials of a tile stand at more than `GroupSize.orders` epochs, the last ones wait.
+        If the trials of a tile stand at more than `GroupSize.orders` epochs, as when some have
+        paused, the last ones wait.
         """
         epochs: np.ndarray = np.minimum(self._left, most)
         for tile in np.flatnonzero(epochs.any(axis=1)):
@@ -160,17 +166,19 @@ class TileSlots:
 
     def _packed_rows(self) -> list[Row]:
         """Return tiles of trials of equal batch size, sorted by epoch, paused ones last."""
-        alike: defaultdict[tuple[int, int], list[TileEntry]] = defaultdict(list)
-        for entry in sorted(self.entries, key=lambda e: (not self._trains(e), e.epoch)):
-            apart = entry.epoch if self.size.orders == 1 else 0
-            alike[entry.batch_size, apart].append(entry)
-        n = self.size.trials
-        rows: list[Row] = []
-        for entries in alike.values():
-            for start in range(0, len(entries), n):
-                some: Row = list(entries[start : start + n])
-                rows.append(some + [None] * (n - len(some)))
-        return rows
+        rows: list[list[TileEntry]] = []
+        entries = sorted(self.entries, key=lambda e: (e.batch_size, not self._trains(e), e.epoch))
+        for entry in entries:
+            if not rows or not self._has_room(rows[-1], entry):
+                rows.append([])
+            rows[-1].append(entry)
+        return [[*row, *[None] * (self.size.trials - len(row))] for row in rows]
+
+    def _has_room(self, row: Sequence[TileEntry], entry: TileEntry) -> bool:
+        """Whether a trial can be added to those of a tile."""
+        standing = {e.epoch for e in (*row, entry)}
+        alike = entry.batch_size == row[0].batch_size
+        return alike and len(row) < self.size.trials and len(standing) <= self.size.orders
 
     def _count_tiles(self, rows: Sequence[Row]) -> tuple[int, int]:
         """Return how many tiles train, and how many are not empty."""
