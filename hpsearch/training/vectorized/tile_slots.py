@@ -16,7 +16,7 @@ import numpy as np
 from .tile_entry import GroupSize, TileEntry
 
 Row = list[TileEntry | None]
-IDLE_SHARE = 8  # a tile's call ends when one in so many of its trials is idle
+IDLE_SHARE = 8  # a tile's call ends when one of 8 trials is idle
 
 
 @dataclass(slots=True)
