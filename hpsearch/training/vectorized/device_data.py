@@ -51,7 +51,7 @@ class DeviceFold(NamedTuple):
 
 
 class BatchData(NamedTuple):
-    """What the lanes of a batch share; see `tile_state`."""
+    """The inputs that the lanes of a batch share."""
 
     rows: DeviceRows
     folds: DeviceFold  # with an axis of folds

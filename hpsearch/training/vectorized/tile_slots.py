@@ -1,4 +1,4 @@
-"""Which trial is in which slot of which tile.
+"""The slots of tiles, and the trials that hold them.
 
 Plain bookkeeping of the host. All trials of a tile have one batch size. A slot that is empty, or
 whose trial has ended or pauses at a rung, costs time on the device for as long as others of its
@@ -21,7 +21,7 @@ IDLE_SHARE = 8  # a tile's call ends when one of 8 trials is idle
 
 @dataclass(slots=True)
 class LaneUse:
-    """How full tiles were, in epochs of trials."""
+    """The use of lanes, in epochs of trials."""
 
     computed: int = 0  # by the device, empty and idle slots included
     trained: int = 0  # of trials
