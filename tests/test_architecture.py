@@ -123,7 +123,7 @@ MAY_USE["answers"] |= {"platforms", "tracking", "trial"}
 MAY_USE["mcp"] = MAY_USE["answers"] | {"answers", "journal", "redaction", "spec"}
 MAY_USE["cli"] = set(MAY_USE) - {"testing"}
 MAY_USE["api"] = set(MAY_USE) - {"testing", "cli", "answers", "mcp"}
-MAY_USE["sklearn"] = {"api", "errors", "promotion", "spec", "study"}
+MAY_USE["sklearn"] = {"api", "errors", "promotion", "spec", "study", "training"}
 MAY_USE["optuna"] = {"param_encoding", "search", "spec"}
 MAY_USE["__init__"] = {"api", "lazy_exports", "study"}
 

@@ -46,7 +46,9 @@ def _make_setting(key: str) -> Callable[[click.Context, click.Parameter, Any], s
 @click.option("--trainer", callback=_make_setting("training.trainer"), help="What trains them.")
 @click.option("--seed", type=int, callback=_make_setting("seed"), help="Seed of every random draw.")
 @click.option("--study", callback=_make_setting("study"), help="Another name for the study.")
-@click.option("--executor", callback=_make_setting("execution.executor"), help="processes or ray.")
+@click.option(
+    "--executor", callback=_make_setting("execution.executor"), help="processes, inline or ray."
+)
 @click.option(
     "--address", callback=_make_setting("execution.address"), help="Ray's: local, auto, ..."
 )

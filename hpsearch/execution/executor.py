@@ -18,7 +18,7 @@ from ..training.final_model import (
 from ..training.problem import Problem
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 
-EXECUTORS = ("processes", "ray")  # built in
+EXECUTORS = ("processes", "inline", "ray")  # built in
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,26 @@ from ..training.final_model import (
 )
 from ..training.problem import Problem
 from ..training.trainer import ReportGenerator, Trainer, TrainerMessage
+from ..training.trainer_factory import make_trainer
 from ..trial import TrialResult, TrialSpec
 from .executor import Report, Started
+
+
+def start_inline(trainer: str, *, population: int) -> InlineExecutor:
+    """Start an executor whose trainers share compiled programs.
+
+    Args:
+        trainer: The trainer's name.
+        population: Number of trials trained together.
+    """
+    latest: Trainer | None = None
+
+    def make_next(problem: Problem) -> Trainer:
+        nonlocal latest
+        latest = make_trainer(trainer, problem, earlier=latest)
+        return latest
+
+    return InlineExecutor(make_next, population=population)
 
 
 class InlineExecutor:

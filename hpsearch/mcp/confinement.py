@@ -17,7 +17,7 @@ from ..spec.study_file import StudyFile, load_file
 from ..spec.yaml_lines import parse_yaml
 from ..study.user_code import find_references
 
-LOCAL = ("processes", "local")  # executor and address of a study on this machine
+EXECUTORS = ("processes", "inline")  # on this machine
 
 
 def load_confined(spec: str, root: Path, *, allow_code: bool) -> StudyFile:
@@ -49,8 +49,8 @@ def load_confined(spec: str, root: Path, *, allow_code: bool) -> StudyFile:
         if location.endswith(".py"):
             _check_path(Path(location), root, spec)
     _check_sources(file, root, spec, code)
-    if (file.spec.execution.executor, file.spec.execution.address) != LOCAL:
-        raise SpecError(f"{spec}: execution: a client's study runs in processes of this machine")
+    if file.spec.execution.executor not in EXECUTORS:
+        raise SpecError(f"{spec}: execution: a client's study runs on this machine")
     return file
 
 

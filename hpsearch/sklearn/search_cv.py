@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,10 +23,13 @@ from ..api import tune
 from ..errors import DataError, SpecError, TrainingError
 from ..spec.spec_builder import Spec
 from ..study.init.recommended_ranges import recommend_ranges
+from ..training.trainer_selection import has_accelerator
 from .fitted_model import answer_rows, list_cv_results, pack_folder
 
 TARGET, WEIGHT = "(target)", "(weight)"  # columns added to the study's table
 MAX_SEED = 2**31 - 1
+INLINE_CELLS = 200_000  # of a table that is trained in the calling process
+NEED_WORKERS = {"budget.trial_minutes", "budget.memory_gib", "execution.workers"}
 
 
 class KerasSearchCV(BaseEstimator):  # type: ignore[misc]
@@ -129,7 +133,8 @@ class KerasSearchCV(BaseEstimator):  # type: ignore[misc]
         return self
 
     def _search(self, spec: dict[str, Any], table: Any, folds: Any, root: Path) -> None:
-        settings = [f"{key}={json.dumps(value)}" for key, value in (self.settings or {}).items()]
+        declared = {"execution.executor": self._choose_executor(table), **(self.settings or {})}
+        settings = [f"{key}={json.dumps(value)}" for key, value in declared.items()]
         result = tune(
             spec,
             table,
@@ -147,6 +152,14 @@ class KerasSearchCV(BaseEstimator):  # type: ignore[misc]
         self.scorer_ = result.objective
         self.study_folder_ = None if self.study is None else result.folder
         self.model_bytes_ = pack_folder(result.folder / "final" / "model")
+
+    def _choose_executor(self, table: Any) -> str:
+        """Train small tables in this process: a worker takes longer to import Keras."""
+        keras = sys.modules.get("keras")
+        suits = keras is None or keras.config.backend() == "jax"
+        suits = suits and not callable(self.model) and not has_accelerator()
+        suits = suits and not set(self.settings or ()) & NEED_WORKERS
+        return "inline" if suits and table.size <= INLINE_CELLS else "processes"
 
     def _build_spec(self, table: Any, seed: int, *, has_weights: bool) -> dict[str, Any]:
         space = self.search_space

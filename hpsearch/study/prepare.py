@@ -15,6 +15,7 @@ from ..errors import DataError
 from ..events import DataSummary
 from ..execution import devices
 from ..execution.executor import EXECUTORS, Executor
+from ..execution.inline_executor import start_inline
 from ..execution.process_executor import ProcessExecutor
 from ..execution.resource_limits import GIB, WorkerLimits
 from ..models import find_family, make_training_defaults
@@ -288,6 +289,7 @@ class WorkerPool:
         self._logs = logs
         self.trainer: str = "vectorized" if self._kind == "auto" else self._kind
         self.reason = ""  # why this trainer was chosen, for the user
+        self.workers: int | None = None
         self.executor = self._start_executor()
 
     @property
@@ -308,12 +310,15 @@ class WorkerPool:
         ahead = 1 if self.trainer == "vectorized" and self._asks_ahead else 0
         if self.is_deterministic:
             ahead = 0  # trials that can be trained at the same time
+        if declared.executor == "inline" and self.trainer == "vectorized":
+            self.workers, self.threads = 1, self._threads or machine.cores
+            return start_inline(self.trainer, population=self._population)
         if declared.executor == "ray":
             return self._start_on_ray(declared, machine, ahead)
         if declared.executor not in EXECUTORS:
             return self._start_plugin(declared)
         workers, threads = divide_machine(machine, declared, self.trainer)
-        self.workers: int | None = workers
+        self.workers = workers
         self.threads = self._threads or threads
         return ProcessExecutor(
             trainer=self.trainer,

@@ -171,6 +171,10 @@ class StudyPlots:
         """Plot the importance of each hyperparameter."""
         return self._draw("param_importances")
 
+    def parallel(self) -> Figure:
+        """Plot the hyperparameters of each trial as parallel coordinates."""
+        return self._draw("parallel_coordinate")
+
     def contour(self) -> Figure:
         """Plot the scores over the two most important hyperparameters."""
         return self._draw("contour")

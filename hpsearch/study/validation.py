@@ -229,6 +229,12 @@ def _check_execution(spec: StudySpec) -> Iterator[tuple[str, str]]:
     if declared.executor not in EXECUTORS and not find_plugin("executors", declared.executor):
         known = describe_known("executors", EXECUTORS)
         yield "execution.executor", f"{declared.executor!r} does not exist. {known}"
+    limited = [key for key in ("trial_minutes", "memory_gib") if getattr(spec.budget, key)]
+    if declared.executor == "inline" and limited:
+        yield (
+            f"budget.{limited[0]}",
+            "ends a trial's worker, and execution.executor: inline has none: leave one of them out",
+        )
     counted = declared.workers is not None or declared.executor != "ray"
     if spec.training.deterministic and not counted and declared.address != "local":
         yield (

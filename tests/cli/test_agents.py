@@ -202,7 +202,7 @@ def test_a_cancelled_call_stops_the_study_and_the_next_one_continues_it(folder):
         (("study: tiny", "extends: ../base.yaml"), "is outside"),
         (("study: tiny", "extends: link.yaml"), "is outside"),
         (("study: tiny", "extends: ${HOME}/a.yaml"), "environment variables"),
-        (("study: tiny", "execution: {executor: ray}"), "processes of this machine"),
+        (("study: tiny", "execution: {executor: ray}"), "runs on this machine"),
     ],
 )
 def test_a_study_file_that_leaves_the_folder_is_refused(folder, monkeypatch, change, message):

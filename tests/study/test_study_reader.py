@@ -55,7 +55,9 @@ def test_curves_have_a_row_an_epoch_and_a_column_a_fold(drawn):
         drawn.curves(99)
 
 
-@pytest.mark.parametrize("name", ["history", "importance", "contour", "curves", "timeline"])
+@pytest.mark.parametrize(
+    "name", ["history", "parallel", "importance", "contour", "curves", "timeline"]
+)
 def test_figures_are_plotlys(drawn, name):
     figure = getattr(drawn.plot, name)()
     assert len(figure.data)

@@ -22,10 +22,12 @@ PAGE = "interactive.html"
 TITLES = {
     "optimization_history": "Optimisation history",
     "param_importances": "Importance of the hyperparameters",
+    "parallel_coordinate": "Parallel coordinates",
     "contour": "Contour of the two most important",
     "intermediate_values": "Score by epoch",
     "timeline": "Time line",
 }
+ON_PAGE = tuple(name for name in TITLES if name != "parallel_coordinate")  # the report has its own
 LINES = 200  # maximum number of curves; more are unreadable and take megabytes
 
 
@@ -50,9 +52,7 @@ def draw_figure(history: History, name: str) -> Any:
     raise ValueError(f"{history.name}: too few trials for {TITLES[name].lower()}")
 
 
-def _make_figures(
-    history: History, names: Collection[str] = tuple(TITLES)
-) -> Iterator[tuple[str, Any]]:
+def _make_figures(history: History, names: Collection[str] = ON_PAGE) -> Iterator[tuple[str, Any]]:
     from optuna import logging
 
     logging.set_verbosity(logging.ERROR)
@@ -81,6 +81,10 @@ def _drawings(history: History, study: optuna.Study) -> Iterator[tuple[str, Call
     if len(shares) > 1:
         two = list(shares)[:2]
         yield "contour", partial(visualization.plot_contour, study, params=two, target_name=metric)
+    yield (
+        "parallel_coordinate",
+        partial(visualization.plot_parallel_coordinate, study, target_name=metric),
+    )
     if len(history.trials) <= LINES:
         yield "intermediate_values", partial(visualization.plot_intermediate_values, study)
     yield "timeline", partial(visualization.plot_timeline, study)
