@@ -56,18 +56,25 @@ def load_confined(spec: str, root: Path, *, allow_code: bool) -> StudyFile:
 
 def _check_extended(path: Path, root: Path) -> None:
     """Check the chain of `extends` before it is read."""
-    seen = set()
-    while path.is_file() and path.resolve() not in seen:
+    seen: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        path = waiting.pop()
+        if not path.is_file() or path.resolve() in seen:
+            continue
         seen.add(path.resolve())
-        base = parse_yaml(path)[0].get(EXTENDS)
-        if not isinstance(base, str) or base.startswith(SHIPPED):
-            return
-        if "${" in base:
-            raise SpecError(
-                f"{path}: {EXTENDS}: a client's study file names no environment variables"
-            )
-        path = path.parent / base
-        _check_path(path, root, f"{EXTENDS}: {base}")
+        bases = parse_yaml(path)[0].get(EXTENDS)
+        for base in bases if isinstance(bases, list) else [bases]:
+            if isinstance(base, str) and not base.startswith(SHIPPED):
+                waiting.append(_check_base(path, base, root))
+
+
+def _check_base(path: Path, base: str, root: Path) -> Path:
+    """Check the file `base` that the file at `path` extends; returns its path."""
+    if "${" in base:
+        raise SpecError(f"{path}: {EXTENDS}: a client's study file names no environment variables")
+    _check_path(path.parent / base, root, f"{EXTENDS}: {base}")
+    return path.parent / base
 
 
 def _check_sources(file: StudyFile, root: Path, spec: str, code: list[str]) -> None:

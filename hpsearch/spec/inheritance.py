@@ -1,4 +1,4 @@
-"""`extends: other.yaml`, or `hpsearch://NAME`: inherit keys of another file and replace some.
+"""`extends: other.yaml`, `hpsearch://NAME` or a list: inherit keys of other files, replace some.
 
 Sections are merged key by key; lists and values are replaced. In the search space, a declaration
 with a `type` replaces the inherited one, one without a `type` changes only its own keys, and `null`
@@ -29,12 +29,12 @@ Lines = dict[Key, str]
 def resolve_extends(
     raw: Raw, lines: Lines, *, folder: Path, chain: tuple[Path, ...]
 ) -> tuple[Raw, Lines]:
-    """Merge a file with the file that it extends; returns the keys and their locations.
+    """Merge a file with the files that it extends; returns the keys and their locations.
 
     Args:
         raw: The file's own values.
         lines: The file's own keys -> `FILE:LINE`.
-        folder: Base of the path in `extends`.
+        folder: Base of the paths in `extends`.
         chain: The files extended so far, this file last.
 
     Raises:
@@ -43,29 +43,44 @@ def resolve_extends(
     if EXTENDS not in raw:
         return raw, lines
     where = lines.get((EXTENDS,), "spec")
-    base = raw[EXTENDS]
-    if not isinstance(base, str):
-        raise SpecError(f"{where}: {EXTENDS}: give one file. Received: {base!r}")
+    merged: Raw = {}
+    merged_lines: Lines = {}
+    for base in _list_bases(raw[EXTENDS], where):
+        below, below_lines = _load_base(base, where, folder, chain)
+        if merged:
+            merged = _merge_sections(merged, below, (), merged_lines, below_lines)
+        else:
+            merged, merged_lines = below, below_lines
+    own = {k: v for k, v in raw.items() if k != EXTENDS}
+    merged = _merge_sections(merged, own, (), merged_lines, lines)
+    _copy_line(merged_lines, lines, ())
+    return merged, merged_lines
+
+
+def _list_bases(bases: Any, where: str) -> list[str]:
+    """List the files that `extends` names; later ones replace keys of earlier ones."""
+    listed = bases if isinstance(bases, list) else [bases]
+    if not listed or not all(isinstance(base, str) for base in listed):
+        raise SpecError(f"{where}: {EXTENDS}: give a file, or a list of files. Received: {bases!r}")
+    return listed
+
+
+def _load_base(
+    base: str, where: str, folder: Path, chain: tuple[Path, ...]
+) -> tuple[Raw, dict[Key, str]]:
+    """Load a file that another one extends, without the keys that are not inherited."""
     path = _find_base(base, folder, where)
     if not path.is_file():
         raise SpecError(f"{where}: {EXTENDS}: there is no file {path}")
     if path.resolve() in {p.resolve() for p in chain}:
         ring = " -> ".join(str(p) for p in (*chain, path))
         raise SpecError(f"{where}: {EXTENDS}: the files extend each other: {ring}")
-    below, below_lines = resolve_extends(
-        *parse_yaml(path), folder=path.parent, chain=(*chain, path)
-    )
+    below, lines = resolve_extends(*parse_yaml(path), folder=path.parent, chain=(*chain, path))
     if path.parent.resolve() != folder.resolve():
         below = _make_paths_absolute(below, path.parent.resolve())
     for key in NOT_INHERITED:
         below.pop(key, None)
-    own = {k: v for k, v in raw.items() if k != EXTENDS}
-    merged_lines = {
-        k: v for k, v in below_lines.items() if k[:1] not in {(n,) for n in NOT_INHERITED}
-    }
-    merged = _merge_sections(below, own, (), merged_lines, lines)
-    _copy_line(merged_lines, lines, ())
-    return merged, merged_lines
+    return below, {k: v for k, v in lines.items() if k[:1] not in {(n,) for n in NOT_INHERITED}}
 
 
 def _find_base(base: str, folder: Path, where: str) -> Path:

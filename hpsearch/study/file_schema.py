@@ -139,8 +139,11 @@ def _relax(models: dict[str, Schema]) -> None:
         if str(part.get("$ref", "")).startswith(COMPLETE):
             part["$ref"] = EXTENDING + part["$ref"].removeprefix(COMPLETE)
     models["StudySpec"]["properties"]["extends"] = {
-        "type": "string",
-        "description": "Another study file, relative to this one.",
+        "anyOf": [
+            {"type": "string"},
+            {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        ],
+        "description": "Another study file, relative to this one, or a list of files.",
     }
 
 

@@ -201,6 +201,7 @@ def test_a_cancelled_call_stops_the_study_and_the_next_one_continues_it(folder):
         (("study: tiny", "study: tiny\nmodel: own.py:build"), "--allow-code"),
         (("study: tiny", "extends: ../base.yaml"), "is outside"),
         (("study: tiny", "extends: link.yaml"), "is outside"),
+        (("study: tiny", "extends: [own.yaml, link.yaml]"), "is outside"),
         (("study: tiny", "extends: ${HOME}/a.yaml"), "environment variables"),
         (("study: tiny", "execution: {executor: ray}"), "runs on this machine"),
     ],
@@ -216,6 +217,7 @@ def test_a_study_file_that_leaves_the_folder_is_refused(folder, monkeypatch, cha
     (folder / "base.yaml").write_text("secret: value\n")
     (root / "link.csv").symlink_to(folder / "other.csv")
     (root / "link.yaml").symlink_to(folder / "base.yaml")
+    (root / "own.yaml").write_text("seed: 1\n")
     (root / "own.py").write_text("def build(params, inputs, outputs): ...\ndef rows(): ...\n")
     (root / "tiny.yaml").write_text(SPEC.replace(*change))
     with pytest.raises(SpecError, match=message) as refused:

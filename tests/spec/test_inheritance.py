@@ -119,7 +119,10 @@ def test_a_space_that_is_shipped_is_extended_by_its_name(tmp_path):
         ),
         ("extends: hpsearch://../tabular", "hpsearch://../tabular does not exist. Known:"),
         ("extends: none.yaml", "child.yaml:1: extends: there is no file"),
-        ("seed: 1\nextends: 3", "child.yaml:2: extends: give one file. Received: 3"),
+        (
+            "seed: 1\nextends: 3",
+            "child.yaml:2: extends: give a file, or a list of files. Received: 3",
+        ),
         ("extends: child.yaml", "child.yaml:1: extends: the files extend each other"),
         ("extends: other.yaml", "other.yaml:2: extends: the files extend each other"),
     ],
@@ -129,6 +132,16 @@ def test_what_cannot_be_extended_is_refused(tmp_path, text, why):
     with pytest.raises(SpecError) as caught:
         load_file(tmp_path / "child.yaml")
     assert why in str(caught.value)
+
+
+def test_of_several_files_the_later_ones_and_the_file_itself_win(tmp_path):
+    own = "extends: [hpsearch://tabular, base.yaml, more.yaml]\nsearch_space: {units: 9}\n"
+    more = "seed: 8\ntraining: {epochs: 3}\nsearch_space: {momentum: 0.5, units: 5}\n"
+    write(tmp_path, base=BASE, more=more, child=own)
+    file = load_file(tmp_path / "child.yaml")
+    assert (8, 3, 9) == (file.spec.seed, file.spec.training.epochs, file.spec.fixed_params["units"])
+    assert str(file.spec.data.source) == str(load_file(tmp_path / "base.yaml").spec.data.source)
+    assert "more.yaml:1: seed: x" == file.format_location("seed").rpartition("/")[2] + ": x"
 
 
 def test_a_dict_may_extend_a_file_of_its_folder(tmp_path):
