@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from importlib.util import find_spec
@@ -205,7 +205,7 @@ def export_model(
 @main.command()
 @click.argument("model", shell_complete=complete_models)
 @click.argument("rows", type=LocationType())
-@output_option("A CSV file.")
+@output_option("A CSV file; a folder for a folder of rows.")
 @OVERWRITE
 @click.option("--separator", help="Of the CSV file; detected when left out.")
 @click.option(
@@ -235,11 +235,12 @@ def predict(
     as_json: bool,
     tracking_uri: str | None,
 ) -> None:
-    """Predict the rows of a CSV or Parquet file, or of a folder of images.
+    """Predict the rows of a CSV or Parquet file, of a folder of such files, or of images.
 
     MODEL is given as NAME@ALIAS. ROWS may be - for standard input. ROWS and the output may be
-    addresses, such as s3://BUCKET/rows.parquet. The numbers of missing cells and
-    unknown categories are printed on standard error.
+    addresses, such as s3://BUCKET/rows.parquet. Of a folder, each file is predicted to a CSV file
+    of the output folder; an interrupted command does the rest when it is repeated. The numbers of
+    missing cells and unknown categories are printed on standard error.
     """
     from .. import promotion
 
@@ -262,7 +263,11 @@ def predict(
     }
     with unwind_on_stop(), _open_rows(rows) as source:
         inputs = [source, *_store_files(client)]
-        if output is None:
+        if promotion.holds_tables(source):
+            counts = _predict_folder(
+                client, reference, source, output, options, inputs, overwrite=overwrite
+            )
+        elif output is None:
             counts = promotion.predict_file(client, reference, source, sys.stdout, **options)
         else:
             with (
@@ -277,6 +282,37 @@ def predict(
         from ..answers.action_answers import PredictAnswer
 
         print_answer(PredictAnswer(model=str(reference), output=str(output), **counts.as_json()))
+
+
+def _predict_folder(
+    client: Any,
+    reference: Any,
+    source: Path,
+    output: Location | None,
+    options: dict[str, Any],
+    inputs: Sequence[Path],
+    *,
+    overwrite: bool,
+) -> Any:
+    """Predict the files of a folder, and print how many; returns the counts of their cells."""
+    from .. import promotion
+
+    if output is None or isinstance(output, Address):
+        raise click.UsageError("the predictions of a folder of files go to a local folder: -o DIR")
+    with explain_os_errors(output):
+        if not output.is_dir():
+            check_output(output, inputs=inputs)
+        done = promotion.predict_folder(
+            client,
+            reference,
+            source,
+            output,
+            promotion.RowOptions(**options),
+            overwrite=overwrite,
+            tell=lambda line: print_line(line, err=True),
+        )
+    print_line(f"{done.files} files in {output}, {done.skipped} of them predicted before", err=True)
+    return done.counts
 
 
 def _validate_separator(separator: str) -> str:

@@ -162,6 +162,14 @@ class CellCounts:
         if categories:
             self.unknown.setdefault(name, Counter()).update(categories)
 
+    def add(self, other: CellCounts) -> None:
+        """Add the counts of another table."""
+        self.rows += other.rows
+        for name, count in other.missing.items():
+            self.add_missing(name, count)
+        for name, categories in other.unknown.items():
+            self.add_unknown(name, categories)
+
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
         return {

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ..lazy_exports import export_lazily
 
 if TYPE_CHECKING:
+    from .folder_scoring import holds_tables, predict_folder
     from .gate import Comparison, Gate, NotBetterError
     from .model_export import export_model
     from .package import Lineage, save_served_model
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
         promote_run,
         rollback_model,
     )
-    from .scoring import describe_counts, predict_file
+    from .scoring import RowOptions, describe_counts, predict_file
 
 __all__ = [
     "Comparison",
@@ -27,12 +28,15 @@ __all__ = [
     "Promotion",
     "Reference",
     "RegisteredVersion",
+    "RowOptions",
     "describe_counts",
     "export_model",
+    "holds_tables",
     "list_versions",
     "name_study_of_versions",
     "parse_reference",
     "predict_file",
+    "predict_folder",
     "promote_run",
     "rollback_model",
     "save_served_model",
@@ -40,6 +44,7 @@ __all__ = [
 __getattr__ = export_lazily(
     __name__,
     {
+        "folder_scoring": ["holds_tables", "predict_folder"],
         "gate": ["Comparison", "Gate", "NotBetterError"],
         "model_export": ["export_model"],
         "package": ["Lineage", "save_served_model"],
@@ -52,6 +57,6 @@ __getattr__ = export_lazily(
             "promote_run",
             "rollback_model",
         ],
-        "scoring": ["describe_counts", "predict_file"],
+        "scoring": ["RowOptions", "describe_counts", "predict_file"],
     },
 )

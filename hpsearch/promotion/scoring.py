@@ -14,9 +14,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +44,7 @@ from .registry import TAG, version_at
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+NO_PARTITIONS: Mapping[str, str | None] = MappingProxyType({})
 MAX_SHOWN = 5  # listed unknown categories per column
 MAX_LINES = 20  # listed columns
 BATCH = 65536  # rows of a Parquet file read at once
@@ -82,23 +83,73 @@ def predict_file(
     """
     if not source.exists():
         raise DataError(f"{source}: there is no such file")
+    options = RowOptions(separator, tuple(keep), strict, interval)
     with tempfile.TemporaryDirectory() as folder:
-        served = load_served_folder(fetch_model(client, reference, folder), reference)
-        _require_interval(served, reference, interval)
+        served = open_served_model(client, reference, folder, interval)
         if served.schema.shape:
             if keep:
                 raise DataError(f"{reference} takes arrays, which have no column {keep[0]!r}")
             return CellCounts(_predict_arrays(served, source, output, _options(interval)))
         if source.is_dir():
             raise DataError(f"{source} is a folder; the model takes a CSV or Parquet file")
-        # Converts the schema of models that an earlier version has packed.
-        rows = RowFile(source, Schema.from_json(served.schema.to_json()), separator, tuple(keep))
-        if strict:
-            _refuse_unknown_cells(rows)
-        # Models of earlier versions have no `answer_columns`.
-        is_plain = served.schema.window is None and not keep and hasattr(served, "answer_columns")
-        predict = _predict_plain_rows if is_plain else _predict_rows
-        return predict(served, rows, output, _options(interval))
+        return predict_rows(served, source, output, options)
+
+
+@dataclass(frozen=True, slots=True)
+class RowOptions:
+    """Options of reading and answering the rows of a table; see `predict_file`."""
+
+    separator: str | None = None
+    keep: tuple[str, ...] = ()
+    strict: bool = False
+    interval: float | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        return {**asdict(self), "keep": list(self.keep)}
+
+
+def open_served_model(
+    client: MlflowClient, reference: Reference, folder: str, interval: float | None
+) -> Any:
+    """Fetch a model into `folder` and load it.
+
+    Raises:
+        PromotionError: If there is no such model, or it lacks the level `interval`.
+    """
+    served = load_served_folder(fetch_model(client, reference, folder), reference)
+    _require_interval(served, reference, interval)
+    return served
+
+
+def predict_rows(
+    served: Any,
+    source: Path,
+    output: IO[str],
+    options: RowOptions,
+    partitions: Mapping[str, str | None] = NO_PARTITIONS,
+) -> CellCounts:
+    """Write the predictions for the rows of a CSV or Parquet file.
+
+    Args:
+        served: A model of a table.
+        source: The file.
+        output: Receives a header and one line per row.
+        options: See `predict_file`.
+        partitions: Columns that the file's folders name, with their values.
+
+    Raises:
+        DataError: If the file is ambiguous or damaged, or lacks a column.
+    """
+    # Converts the schema of models that an earlier version has packed.
+    schema = Schema.from_json(served.schema.to_json())
+    rows = RowFile(source, schema, options.separator, options.keep, partitions)
+    if options.strict:
+        _refuse_unknown_cells(rows)
+    # Models of earlier versions have no `answer_columns`.
+    is_plain = schema.window is None and not options.keep and hasattr(served, "answer_columns")
+    predict = _predict_plain_rows if is_plain else _predict_rows
+    return predict(served, rows, output, _options(options.interval))
 
 
 def _options(interval: float | None) -> dict[str, float]:
@@ -341,6 +392,7 @@ class RowFile:
     schema: Schema
     separator: str | None
     keep: tuple[str, ...]
+    partitions: Mapping[str, str | None] = field(default_factory=dict)  # columns not in the file
 
     def read_blocks(self) -> Iterator[Any]:
         """Read the needed columns as Arrow tables, block by block.
@@ -355,9 +407,11 @@ class RowFile:
                 is_parquet = file.read(4) == b"PAR1"
             block = None
             for block in self._read_parquet() if is_parquet else self._read_delimited():
-                yield resolve_paths(block, self._image_columns, self.source.parent)
+                found = resolve_paths(block, self._image_columns, self.source.parent)
+                yield self._add_partitions(found)
             if block is None:  # without rows, only the header is written
-                yield pa.table({name: pa.array([], pa.string()) for name in self._needed_columns})
+                nothing = {name: pa.array([], pa.string()) for name in self._needed_columns}
+                yield self._add_partitions(pa.table(nothing))
         except HpsearchError as error:
             raise DataError(f"{self.source}: {error}") from None
         except (pa.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as error:
@@ -370,7 +424,18 @@ class RowFile:
 
     @property
     def _needed_columns(self) -> list[str]:
-        return list(dict.fromkeys([*self.schema.raw_columns, *self.keep]))
+        names = dict.fromkeys([*self.schema.raw_columns, *self.keep])
+        return [name for name in names if name not in self.partitions]
+
+    def _add_partitions(self, block: Any) -> Any:
+        """Append the needed columns that the file's folders name."""
+        import pyarrow as pa
+
+        for name in dict.fromkeys([*self.schema.raw_columns, *self.keep]):
+            if name in self.partitions:
+                values = pa.repeat(pa.scalar(self.partitions[name], pa.string()), block.num_rows)
+                block = block.append_column(name, values)
+        return block
 
     def _read_parquet(self) -> Iterator[Any]:
         import pyarrow as pa

@@ -1,5 +1,7 @@
 """The same rows through every kind of source give the same data, bit for bit."""
 
+import importlib.util
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -7,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import csv, dataset, parquet
-from server_parts import S3_KEYS, s3_server
+from server_parts import S3_KEYS, postgresql, s3_server
 
 import hpsearch
 from hpsearch.data import load
+from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import DataSpec
 
 ROWS = 60
@@ -85,39 +88,109 @@ def test_a_delta_table_gives_the_same_data(tmp_path):
 
 
 @pytest.mark.long
-def test_a_bucket_gives_the_same_data(tmp_path, monkeypatch):
-    import boto3
-
+def test_a_bucket_gives_the_same_data(bucket, tmp_path):
     parquet.write_table(TABLE, tmp_path / "t.parquet")
-    with s3_server("same-rows") as uri:
-        for name, value in {**S3_KEYS, "AWS_ENDPOINT_URL": uri}.items():
-            monkeypatch.setenv(name, value)
-        bucket = boto3.resource("s3", region_name="us-east-1").Bucket("same-rows")
-        bucket.upload_file(str(tmp_path / "t.parquet"), "rows/t.parquet")
-        found = read("s3://same-rows/rows", tmp_path)
+    bucket.upload_file(str(tmp_path / "t.parquet"), "rows/t.parquet")
+    found = read("s3://same-rows/rows", tmp_path)
     assert read(TABLE, tmp_path).fingerprint == found.fingerprint
 
 
+def make_study(name: str, source: object, trials: int = 2) -> dict[str, object]:
+    rate = {"type": "float", "low": 0.01, "high": 0.1}
+    return {
+        "study": name,
+        "seed": 3,
+        "data": {"source": source, "target": "y", "drop": ["id"]},
+        "cross_validation": {"folds": 2},
+        "training": {"epochs": 2},
+        "search_space": {"units": 4, "learning_rate": rate},
+        "sampler": {"kind": "random"},
+        "pruner": {"kind": "none"},
+        "selection": {"finalists": 0},
+        "budget": {"trials": trials},
+    }
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch):
+    import boto3
+
+    with s3_server("same-rows") as uri:
+        for name, value in {**S3_KEYS, "AWS_ENDPOINT_URL": uri}.items():
+            monkeypatch.setenv(name, value)
+        yield boto3.resource("s3", region_name="us-east-1").Bucket("same-rows")
+
+
+@pytest.fixture
+def postgresql_query(monkeypatch: pytest.MonkeyPatch):
+    """The table in a PostgreSQL database: a `data.source`."""
+    import sqlalchemy
+
+    with postgresql() as uri:
+        engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.pool.NullPool)
+        columns = "size DOUBLE PRECISION, count BIGINT, id BIGINT, y TEXT, country TEXT"
+        insert = "INSERT INTO t VALUES (:size, :count, :id, :y, :country)"
+        with engine.begin() as connection:
+            connection.execute(sqlalchemy.text(f"CREATE TABLE t ({columns})"))
+            connection.execute(sqlalchemy.text(insert), list(reversed(TABLE.to_pylist())))
+        monkeypatch.setenv("POSTGRESQL_ROWS", uri)
+        yield {"sql": "SELECT * FROM t", "connection": "POSTGRESQL_ROWS", "order_by": ["id"]}
+
+
 @pytest.mark.long
-def test_every_source_gives_the_same_trials(sources, tmp_path):
+@pytest.mark.timeout(900)
+def test_every_source_gives_the_same_trials(sources, bucket, postgresql_query, tmp_path):
+    deltalake = pytest.importorskip("deltalake", reason="deltalake is not installed")
+    pytest.importorskip("duckdb", reason="DuckDB is not installed")
+    deltalake.write_deltalake(str(tmp_path / "delta"), TABLE.slice(0, 30))
+    deltalake.write_deltalake(str(tmp_path / "delta"), TABLE, mode="overwrite")
+    for path in (tmp_path / "parts").iterdir():
+        bucket.upload_file(str(path), f"parts/{path.name}")
+    files = {"sql": f"SELECT * FROM '{tmp_path}/parts/*.parquet'", "connection": "duckdb"}
+    found = {name: str(tmp_path / sources[name]) for name in ("csv", "parquet", "hive")}
+    found |= {"delta": str(tmp_path / "delta"), "s3": "s3://same-rows/parts"}
+    found |= {"postgresql": postgresql_query, "duckdb": {**files, "order_by": ["id"]}}
     scores = {}
-    for name in ("csv", "hive", "sql", "arrow"):
-        source = sources[name]
-        location = str(tmp_path / source) if isinstance(source, str) else source
-        declared = {} if source is TABLE else {"source": location}
-        rate = {"type": "float", "low": 0.01, "high": 0.1}
-        spec = {
-            "study": f"from-{name}",
-            "seed": 3,
-            "data": {**declared, "target": "y", "drop": ["id"]},
-            "cross_validation": {"folds": 2},
-            "training": {"epochs": 2},
-            "search_space": {"units": 4, "learning_rate": rate},
-            "sampler": {"kind": "random"},
-            "pruner": {"kind": "none"},
-            "selection": {"finalists": 0},
-            "budget": {"trials": 2},
-        }
-        found = hpsearch.tune(spec, None if declared else TABLE, offline=True, root=tmp_path)
-        scores[name] = [trial.score for trial in found.trials]
+    for name, source in found.items():
+        done = hpsearch.tune(make_study(name, source), offline=True, root=tmp_path)
+        scores[name] = [trial.score for trial in done.trials]
+    frames = {"arrow": TABLE}
+    if importlib.util.find_spec("polars"):
+        import polars
+
+        frames |= {"polars": polars.from_arrow(TABLE), "lazy": polars.from_arrow(TABLE).lazy()}
+    for name, frame in frames.items():
+        spec = make_study(name, None)
+        done = hpsearch.tune(spec, frame, offline=True, root=tmp_path)
+        scores[name] = [trial.score for trial in done.trials]
     assert dict.fromkeys(scores, scores["arrow"]) == scores
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_study_on_a_delta_table_or_an_address_goes_on_with_the_rows_it_began_with(
+    bucket, tmp_path
+):
+    deltalake = pytest.importorskip("deltalake", reason="deltalake is not installed")
+    delta, local = str(tmp_path / "delta"), tmp_path / "t.parquet"
+    locations = {"delta": delta, "s3": "s3://same-rows/t.parquet"}
+    deltalake.write_deltalake(delta, TABLE)
+    parquet.write_table(TABLE, local)
+    bucket.upload_file(str(local), "t.parquet")
+
+    def tune(name: str, source: object, trials: int) -> list[float]:
+        study = make_study(name, source, trials)
+        done = hpsearch.tune(study, offline=True, root=tmp_path)
+        return [trial.score for trial in done.trials]
+
+    whole = tune("whole", str(local), 2)
+    for name, location in locations.items():
+        assert whole[:1] == tune(name, location, 1)
+    deltalake.write_deltalake(delta, TABLE.slice(10), mode="overwrite")
+    parquet.write_table(TABLE.slice(10), local)
+    bucket.upload_file(str(local), "t.parquet")
+    for name, location in locations.items():
+        assert whole == tune(name, location, 2)
+    shutil.rmtree(tmp_path / "mlruns" / "sources")
+    with pytest.raises(DataError, match="it has changed since the study began"):
+        tune("s3", locations["s3"], 3)

@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
@@ -299,3 +300,31 @@ def test_rows_and_predictions_may_be_in_a_bucket(
         ):
             code, text = predict(rows, output)
             assert (2, True) == (code, message in text), text
+
+
+def test_a_folder_is_predicted_by_files_and_goes_on_after_an_interruption(
+    store: Store, table: Path, tmp_path: Path
+) -> None:
+    frame = pd.read_csv(table, dtype=str, keep_default_na=False)
+    rows, output = tmp_path / "rows", tmp_path / "answers"
+    for city, part in frame.groupby("city"):
+        folder = rows / f"city={quote(city) or '__HIVE_DEFAULT_PARTITION__'}"
+        folder.mkdir(parents=True)
+        part.drop(columns="city").to_csv(folder / "part-0.csv", index=False)
+
+    def predict(*options: str) -> str:
+        line = ["predict", "scored@champion", str(rows), "-o", str(output), "--keep", "id"]
+        done = CliRunner().invoke(
+            main, [*line, *options, "--tracking-uri", store.uri], catch_exceptions=False
+        )
+        return f"{done.exit_code} {done.output}"
+
+    assert f"4 files in {output}, 0 of them predicted before" in predict()
+    parts = sorted(output.rglob("*.csv"))
+    found = pd.concat(map(pd.read_csv, parts)).sort_values("id", ignore_index=True)
+    expected = answers(store, table, keep=("id",)).sort_values("id", ignore_index=True)
+    pd.testing.assert_frame_equal(expected, found)
+    parts[0].unlink()
+    assert f"4 files in {output}, 3 of them predicted before" in predict()
+    assert parts[0].exists()
+    assert "another model or of other options" in predict("--keep", "age")
