@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from study_file_schema import find_schema_problems
+from study_file_schema import find_schema_problems, schema_agrees_with_the_loader  # noqa: F401
 
 from hpsearch.errors import SpecError
 from hpsearch.spec.study_file import load_dict, load_file
