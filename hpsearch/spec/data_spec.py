@@ -13,13 +13,13 @@ from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
     model_validator,
 )
+
+from .section import Section
 
 Task = Literal["binary", "multiclass", "multilabel", "regression"]
 Impute = Literal["median", "mean", "most_frequent"] | float  # a number: that constant
@@ -68,11 +68,7 @@ def check_separator(separator: str) -> str:
     return separator
 
 
-class _DataSection(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ColumnSpec(_DataSection):
+class ColumnSpec(Section):
     """Options of one column; what is not declared is inferred."""
 
     kind: Literal["numeric", "categorical", "date", "text", "image"] | None = None  # None: inferred
@@ -165,7 +161,7 @@ def check_format(form: str, kind: str | None) -> None:
         )
 
 
-class OuterFoldSpec(_DataSection):
+class OuterFoldSpec(Section):
     """One outer fold of a nested cross-validation."""
 
     fold: PositiveInt  # 1-based
@@ -178,7 +174,7 @@ class OuterFoldSpec(_DataSection):
         return self
 
 
-class WindowSpec(_DataSection):
+class WindowSpec(Section):
     """The features of a row are those of the preceding rows, in order of time."""
 
     rows: Annotated[int, Field(ge=2)]  # window length
@@ -210,7 +206,7 @@ def check_variable(name: str) -> str:
     return name
 
 
-class QuerySpec(_DataSection):
+class QuerySpec(Section):
     """A query to a database as the source of the rows."""
 
     sql: Annotated[str, Field(min_length=1)]  # the query, or a file FILE.sql
@@ -227,7 +223,7 @@ Source = Annotated[
 ]
 
 
-class DataSpec(_DataSection):
+class DataSpec(Section):
     """The source of the rows and the roles of their columns."""
 
     source: Source | None = None  # file, folder, glob; sklearn:NAME; MODULE:FUNCTION
@@ -291,7 +287,7 @@ class DataSpec(_DataSection):
         return (self.target,) if isinstance(self.target, str) else tuple(self.target)
 
 
-class CrossValidationSpec(_DataSection):
+class CrossValidationSpec(Section):
     """The split of the development rows into folds."""
 
     kind: FoldKind | None = None  # None: stratified for classification, kfold for regression

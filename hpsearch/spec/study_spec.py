@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ..errors import SpecError
 from ..platforms.paths import explain_unportable
@@ -21,6 +21,7 @@ from .model_reference import DefineByRunModel, ModelName, format_model_name
 from .parameter_declarations import Name, ParameterDeclaration, build_space, find_fixed_params
 from .parameter_domains import FAMILY_TRAINING
 from .search_space import Categorical, SearchSpace
+from .section import Section
 
 
 def _check_portable(name: str) -> str:
@@ -58,11 +59,7 @@ def _as_list(declared: Any) -> Any:
     return declared if isinstance(declared, list) else [declared]
 
 
-class _StudySection(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class ObjectiveSpec(_StudySection):
+class ObjectiveSpec(Section):
     """The optimized metric, measured on the validation rows and averaged over the folds."""
 
     metric: str
@@ -70,7 +67,7 @@ class ObjectiveSpec(_StudySection):
     threshold: Literal["tuned"] | Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
-class EarlyStoppingSpec(_StudySection):
+class EarlyStoppingSpec(Section):
     """Early stopping of a trial."""
 
     patience: int = Field(5, ge=1)  # epochs without improvement
@@ -78,7 +75,7 @@ class EarlyStoppingSpec(_StudySection):
     scope: Literal["mean", "fold"] = "mean"  # monitored curve
 
 
-class TrainingSpec(_StudySection):
+class TrainingSpec(Section):
     """Epochs and trainer of a trial."""
 
     epochs: int = Field(50, ge=1, le=100_000)
@@ -90,7 +87,7 @@ class TrainingSpec(_StudySection):
     precision: Literal["float32", "tensorfloat32", "bfloat16"] | None = None  # of products
 
 
-class SamplerSpec(_StudySection):
+class SamplerSpec(Section):
     """The sampler; an option that its kind does not use is refused."""
 
     kind: str = "gp"
@@ -104,7 +101,7 @@ class SamplerSpec(_StudySection):
         return {k: v for k, v in self.model_dump().items() if k != "kind" and v is not None}
 
 
-class PrunerSpec(_StudySection):
+class PrunerSpec(Section):
     """The pruner; an option that its kind does not use is refused."""
 
     kind: str = "hyperband"
@@ -124,7 +121,7 @@ class PrunerSpec(_StudySection):
         return {k: v for k, v in self.model_dump().items() if k != "kind" and v is not None}
 
 
-class SelectionSpec(_StudySection):
+class SelectionSpec(Section):
     """The choice of the winner after the search."""
 
     kind: Literal["best", "one_standard_error", "ensemble"] | None = None  # None: by the data
@@ -133,13 +130,13 @@ class SelectionSpec(_StudySection):
     max_ms_per_row: float | None = Field(None, gt=0)  # an ensemble's time to answer, in batches
 
 
-class ServeSpec(_StudySection):
+class ServeSpec(Section):
     """Settings of the served model."""
 
     trust_code: bool = False  # the user's Python files too, where the model needs them
 
 
-class BudgetSpec(_StudySection):
+class BudgetSpec(Section):
     """The end of the search; totals over all runs of the study."""
 
     trials: int = Field(30, ge=1, le=1_000_000)  # finished trials
@@ -151,7 +148,7 @@ class BudgetSpec(_StudySection):
     until: Literal["converged"] | None = None  # see `search.convergence`
 
 
-class ExecutionSpec(_StudySection):
+class ExecutionSpec(Section):
     """The execution of trials; it does not affect their scores."""
 
     executor: str = "processes"  # or ray, or the name of a plugin
@@ -161,7 +158,7 @@ class ExecutionSpec(_StudySection):
     gpus: float | None = Field(None, ge=0)  # of one worker; 0.5: two share one
 
 
-class StudySpec(_StudySection):
+class StudySpec(Section):
     """One study."""
 
     study: StudyName = "study"

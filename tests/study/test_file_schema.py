@@ -70,6 +70,8 @@ def test_a_valid_declaration_is_accepted(name):
 INVALID = {
     "an unknown key": {"trainning": {}},
     "an unknown key within": {"training": {"epoch": 3}},
+    "a boolean for a number": {"budget": {"trials": True}},
+    "a boolean for a number of a column": {"data": {"source": "a.csv", "test_fraction": False}},
     "no such sampler": {"sampler": {"kind": "gpp"}},
     "an option of another sampler": {"sampler": {"kind": "tpe", "eta": 3}},
     "an option that the default sampler does not read": {"sampler": {"eta": 3}},
