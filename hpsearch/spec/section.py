@@ -18,9 +18,10 @@ class Section(BaseModel):
     def _refuse_boolean(cls, value: Any, info: ValidationInfo) -> Any:
         """Refuse `yes` for a number, which Python would read as 1."""
         if info.field_name in _list_numeric_fields(cls):
-            for each in value if isinstance(value, list | tuple) else (value,):
-                if isinstance(each, bool):
-                    raise ValueError(f"a number is needed. Received: {each}")
+            values = value if isinstance(value, list | tuple) else [value]
+            wrong = [each for each in values if isinstance(each, bool)]
+            if wrong:
+                raise ValueError(f"a number is needed. Received: {wrong[0]}")
         return value
 
 
