@@ -1,7 +1,7 @@
 """What a trial costs as a population grows, on whatever device is there.
 
     python benchmarks/population.py [--populations 1,8,64,256,1000] [--rows 5600] [--epochs 20]
-        [--only loop,bare,uniform,mixed,apart,shifted,grouped,precision] [--budget SECONDS]
+        [--only loop,bare,uniform,mixed,apart,halving,shifted,grouped,precision] [--budget SECONDS]
         [--keep FILE.jsonl]
     python benchmarks/population.py --quick [--keep FILE.jsonl]
     python benchmarks/population.py --show FILE.jsonl
@@ -19,7 +19,8 @@ Every population is trained twice by one trainer: the first time compiles, the s
 trial costs. One line of JSON each: seconds a trial of either, programs compiled, megabytes that
 passed between host and device, the milliseconds of an epoch in which the host did not wait for
 the device, and the share of the trained lanes that belonged to a trial. `apart` trains the uniform
-trials, but each ends after an epoch of its own, as with early stopping.
+trials, but each ends after an epoch of its own, as with early stopping; `halving` stops the worse
+half of mixed trials at two rungs, and others early. Both are four populations after one another.
 
 `--budget` begins no measurement after so many seconds, and none that would not end within them by
 what the population before took; each of them is named. `--quick` is for two cores: 600 rows, 3
@@ -46,7 +47,9 @@ FOLDS, FEATURES = 5, 46
 OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "nadam")
 BATCH_SIZES = (32, 64, 128, 256)
 WIDTHS = (16, 24, 32, 48, 64, 96, 128)
-KINDS = ("loop", "bare", "uniform", "mixed", "apart", "shifted", "grouped")  # in this order
+KINDS = ("loop", "bare", "uniform", "mixed", "apart", "halving", "shifted", "grouped")  # in order
+FOLLOWED = ("apart", "halving")  # four populations, each known while the one before trains
+RUNGS = (1, 3)  # of `halving`
 IMAGE = (12, 12, 1)
 QUICK = {"populations": "1,8,64,256", "rows": 600, "epochs": 3, "budget": 440.0}
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
@@ -96,12 +99,13 @@ def trials_of(kind: str, n: int, epochs: int, *, first: int) -> list[Any]:
         if kind in ("shifted", "grouped"):
             params = {**params, "filters": 8, "blocks": 2}
             del params["layers"]
-        if kind == "mixed":
+        if kind in ("mixed", "halving"):
             params["optimizer"] = str(rng.choice(OPTIMIZERS))
             params["batch_size"] = int(rng.choice(BATCH_SIZES))
             params |= {"layers": int(rng.integers(1, 4)), "units": int(rng.choice(WIDTHS))}
         own = epochs if kind != "apart" else int(rng.integers(1, epochs + 1))
-        trials.append(TrialSpec(number, params, number, own))
+        rungs = RUNGS if kind == "halving" else ()
+        trials.append(TrialSpec(number, params, number, own, rungs=rungs))
     return trials
 
 
@@ -128,20 +132,12 @@ class Watch:
             return call
 
         def timed(group: Any) -> Any:
-            tiles = [[e for e in group._slots[tile] if e is not None] for tile in group._asked]
-            before = [[entry.epoch for entry in entries] for entries in tiles]
             began = time.perf_counter()
             if group._asked:
                 jax.block_until_ready(group._figures)
                 self.bytes += group._figures.nbytes
             self.waited += time.perf_counter() - began
-            most = finish(group)
-            for entries, epochs in zip(tiles, before, strict=True):
-                passed = [entry.epoch - epoch for entry, epoch in zip(entries, epochs, strict=True)]
-                left = [e.trial.epochs - epoch for e, epoch in zip(entries, epochs, strict=True)]
-                self.trained += max(passed) * group.size.trials
-                self.used += sum(map(min, passed, left))
-            return most
+            return finish(group)
 
         def is_resident(array: Any) -> bool:
             return isinstance(array, jax.Array)
@@ -152,7 +148,6 @@ class Watch:
     def reset(self) -> None:
         """Count anew."""
         self.bytes, self.waited = 0, 0.0
-        self.trained, self.used = 0, 0  # epochs of trials that the device computed and that count
 
     def stop(self) -> None:
         """Watch no longer."""
@@ -162,37 +157,70 @@ class Watch:
 
 
 def population(kind: str, n: int, rows: int, epochs: int) -> Row:
-    """A population of `n` trials, twice."""
+    """A population of `n` trials, twice; several populations of `FOLLOWED`."""
+    from hpsearch.training.problem import EarlyStopping
     from hpsearch.training.vectorized import VectorizedTrainer, lane_convolution
-    from hpsearch.trial import TrialResult
 
     problem = problem_of(rows)
     if kind in ("shifted", "grouped"):
         problem = as_images(problem)
         lane_convolution.MAX_PRODUCTS = 49 if kind == "shifted" else 0
-    if kind == "mixed":
+    if kind in ("mixed", "halving"):
         sizes = {"layers": (1, 2, 3), "units": WIDTHS, "batch_size": BATCH_SIZES}
         problem = replace(problem, optimizers=OPTIMIZERS, batch_sizes_vary=True, sizes=sizes)
+    if kind == "halving":
+        problem = replace(problem, early_stopping=EarlyStopping(3))
     trainer = VectorizedTrainer(problem, placement="batch")
+    count = 4 if kind in FOLLOWED else 1
+    populations = [trials_of(kind, n, epochs, first=n * i) for i in range(count)]
     seconds, watch = [], Watch(trainer)
-    for first in (0, 0):
+    for _ in range(2):
         watch.reset()
         began = time.perf_counter()
-        said = list(trainer.train(trials_of(kind, n, epochs, first=first)))
-        seconds.append(time.perf_counter() - began)
-        results = [word for word in said if isinstance(word, TrialResult)]
-        assert n == len(results)
-        assert all(r.state == "COMPLETE" for r in results), results[0].error
+        results = list(train_populations(trainer, populations))
+        seconds.append((time.perf_counter() - began) / count)
+        assert n * count == len(results)
+        assert all(r.state != "FAILED" for r in results), results[0].error
         watch.bytes += sum(r.predictions.nbytes for r in results if r.predictions is not None)
     watch.stop()
+    lanes: Any = trainer._engine
     return {
         "first_s": seconds[0] / n,
         "trial_s": seconds[1] / n,
         "programs": trainer._programs.count("segment"),
-        "megabytes": watch.bytes / 1e6,
-        "host_ms_an_epoch": (seconds[1] - watch.waited) / epochs * 1e3,
-        "lanes_full": watch.used / watch.trained,
+        "megabytes": watch.bytes / 1e6 / count,
+        "host_ms_an_epoch": (seconds[1] - watch.waited / count) / epochs * 1e3,
+        "lanes_full": lanes.factory.lane_use.trained / lanes.factory.lane_use.computed,
     }
+
+
+def train_populations(trainer: Any, populations: list[list[Any]]) -> Any:
+    """Train populations, each known while the one before trains; yields the trials' results.
+
+    The worse half of the trials at a rung is stopped.
+    """
+    from hpsearch.trial import TrialResult
+
+    for trials, following in zip(populations, [*populations[1:], []], strict=True):
+        trainer.prepare(trials)
+        if following:
+            trainer.prepare(following)
+        said, stopped = trainer.train(trials), None
+        while (word := next_word(said, stopped)) is not None:
+            stopped = None
+            if isinstance(word, TrialResult):
+                yield word
+            elif word[0].epoch + 1 in RUNGS and trials[0].rungs:
+                ranked = sorted(word, key=lambda report: -report.scores.mean())
+                stopped = [report.trial for report in ranked[(len(ranked) + 1) // 2 :]]
+
+
+def next_word(said: Any, stopped: Any) -> Any:
+    """The next reports or result of a population; None: it has ended."""
+    try:
+        return next(said) if stopped is None else said.send(stopped)
+    except StopIteration:
+        return None
 
 
 def precisions(n: int, rows: int, epochs: int) -> Row:
