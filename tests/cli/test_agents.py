@@ -134,6 +134,9 @@ def test_an_agent_checks_plans_tunes_and_steers_a_study_within_its_budget(folder
         assert ("finished", 2, 1) == (first["state"], first["done"], first["trials_left"])
         assert "tiny has finished" == first["message"]
         assert 0 < first["minutes_left"] < 30
+        promoted = await session.call_tool("promote", {"study": "tiny", "name": "tiny"})
+        answer = answer_of("promote", promoted)
+        assert (1, "champion", None) == (answer["version"], answer["alias"], answer["comparison"])
         point = {"study": "tiny", "params": {"units": 9}}
         answer_of("enqueue", await session.call_tool("enqueue", point))
         assert "are spent (--max-trials)" in error_of(await session.call_tool("enqueue", point))
@@ -144,7 +147,7 @@ def test_an_agent_checks_plans_tunes_and_steers_a_study_within_its_budget(folder
         assert "test/" not in said
         assert "baselines" not in said
 
-    talk(folder, conversation, "--max-trials", "3")
+    talk(folder, conversation, "--max-trials", "3", "--allow-promote")
     assert any(message and "search" in message for _, _, message in seen)
     assert [total for _, total, _ in seen][-1] == 2
     history = load_history(folder / "mlruns/studies/tiny/journal.jsonl")
