@@ -39,7 +39,7 @@ ELSEWHERE = {  # pages with commands of other programs -> why they are not walke
     "docs/logging.md": "tests/cli/test_logging.py",
     "docs/cross_validation.md": "tests/data/test_outer_folds.py",
 }
-SHORT = " --trials 2 --workers 1 --set training.epochs=2"
+SHORT = " --trials 2 --workers 1 --set training.epochs=10"
 NOT_RUN = {
     "pip install": "changes the environment",
     "export": "for the next line",
@@ -148,7 +148,7 @@ def test_a_page_can_be_done_from_the_first_line_to_the_last(name: str, tmp_path:
 
 
 def shorten(command: str) -> str:
-    """Let a study train two trials of two epochs."""
+    """Let a study train two trials of ten epochs, which every pruner accepts."""
     if not command.startswith("hpsearch tune "):
         return command
     return re.sub(r" --trials \d+", "", command) + SHORT
