@@ -1,8 +1,6 @@
 """The docs are correct and complete: examples are valid, every command and key is described."""
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -70,23 +68,6 @@ def test_the_python_example_of_readme_runs_and_prints_a_winner(tmp_path, monkeyp
     printed = capsys.readouterr().out
     assert "'units': " in printed
     assert "'accuracy': " in printed
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("page", ["python.md", "scikit_learn.md"])
-def test_the_python_blocks_of_a_page_run_one_after_the_other(page, tmp_path):
-    blocks = re.findall(
-        r"```python\n(.*?)```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.S
-    )
-    assert blocks
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert 0 == done.returncode, done.stderr
 
 
 def test_the_python_example_is_a_model_that_trains(tmp_path):
