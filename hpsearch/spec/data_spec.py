@@ -102,7 +102,7 @@ class ColumnSpec(Section):
             check_zone(self.zone, self.kind)
         if self.tokens is not None and self.kind != "text":
             raise ValueError("tokens is for kind: text")
-        if self.kind != "image" and {"size", "channels", "backbone"} & self.model_fields_set:
+        if self.kind != "image" and (self.size or self.channels or self.backbone):
             raise ValueError("size, channels and backbone are for kind: image")
         if self.kind == "image":
             refuse_options(self, {"kind", "size", "channels", "backbone"})
