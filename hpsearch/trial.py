@@ -58,6 +58,8 @@ class TrialSpec:
     # For a trial that is trained again, to repeat its learning rates:
     planned: int | None = None  # length of the schedule in epochs; None: `epochs`
     watched: tuple[float, ...] = ()  # mean validation loss of each epoch of the first training
+    checkpoint: Literal["auto", "off"] | int = "off"  # an int: after so many epochs each
+    resume_from: bytes | None = field(default=None, repr=False)  # see `training.checkpoint`
 
     def fold_seed(self, fold: int, purpose: str) -> int:
         """Derive the seed of one fold for one purpose ("weights" or "dropout")."""
@@ -72,6 +74,7 @@ class EpochReport:
     epoch: int  # 0-based
     scores: np.ndarray  # objective on the validation rows, shape (n_folds,)
     metrics: Mapping[str, np.ndarray]  # "train/loss", "val/loss", "val/<metric>": (n_folds,)
+    checkpoint: bytes | None = field(default=None, repr=False)  # see `training.checkpoint`
 
 
 @dataclass(frozen=True, slots=True)

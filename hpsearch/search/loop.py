@@ -31,6 +31,7 @@ from ..execution.executor import Executor, Lost, Report, Started, wait_for_repor
 from ..history import History
 from ..journal.inbox import Inbox
 from ..trial import EpochReport, FoldReport, Trial, TrialResult, Value, derive_seed, max_epochs
+from .checkpoint_store import CheckpointStore
 from .event_writer import EventWriter, to_list
 from .objectives import objective_values
 from .pruner import NoPruner, Pruner
@@ -69,6 +70,7 @@ class Search:
         pruner: Pruner | None = None,
         in_rounds: bool = False,
         memory: TriedPoints | None = None,
+        checkpoints: CheckpointStore | None = None,
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
         """Make a loop that continues where the journal of `writer` ends.
@@ -98,7 +100,9 @@ class Search:
         self._stop_requested = stop_requested
         self._exhausted = False
         self._memory = memory
-        self._inbox = Inbox(writer.journal.path.parent)
+        folder = writer.journal.path.parent
+        self._inbox = Inbox(folder)
+        self._checkpoints = checkpoints or CheckpointStore(folder)
 
     def run(self) -> History:
         """Run until a stopping criterion is met or a stop is requested.
@@ -300,7 +304,10 @@ class Search:
             numbers = tuple(trial.number for trial in trials)
             self._submitted.update(dict.fromkeys(numbers, numbers))
             logger.debug("submitted: trials %s", numbers)
-            self._executor.submit(*(replace(t.spec, rungs=self._rungs_of(t)) for t in trials))
+            specs = (replace(t.spec, rungs=self._rungs_of(t)) for t in trials)
+            self._executor.submit(
+                *(self._checkpoints.prepare(s, t) for s, t in zip(specs, trials, strict=True))
+            )
             fault_injection.fault_point("after_dispatch")
 
     def _rungs_of(self, trial: Trial) -> tuple[int, ...]:
@@ -353,6 +360,10 @@ class Search:
     def _handle_progress(self, reports: Sequence[Started | EpochReport | FoldReport]) -> None:
         events = [self._progress_event(report) for report in reports]
         self._writer.write_all(events, sync=False)  # lost ones are measured again
+        for report in reports:
+            if isinstance(report, EpochReport) and report.checkpoint is not None:
+                trial = self.history.last[report.trial]
+                self._checkpoints.save(trial, report.checkpoint, self.history)
         for number in self.history.stop_requested.intersection(r.trial for r in reports):
             self._stop_trial(number)
         at_rung = {r.trial for r in reports if not isinstance(r, Started) and self._is_at_rung(r)}
@@ -433,6 +444,7 @@ class Search:
         del self._submitted[result.number]
         self._waiting.discard(result.number)
         self._writer.defer_sync(self._event_of(result))
+        self._checkpoints.remove(result.number)
         outcome = result.error or f"score {result.score}"
         logger.info("trial %d: %s, %s", result.number, result.state, outcome)
         fault_injection.fault_point("after_result")

@@ -85,6 +85,8 @@ class TrainingSpec(Section):
     population: int = Field(1, ge=1, le=1000)  # trials trained together by one worker
     callbacks: list[str] = Field([], max_length=100)  # FILE.py:FUNCTION, which makes a fold's
     precision: Literal["float32", "tensorfloat32", "bfloat16"] | None = None  # of products
+    # Where a running trial is saved: an int after so many epochs each, auto where it is cheap.
+    checkpoint: Literal["auto", "off"] | Annotated[int, Field(ge=1)] = "auto"
 
 
 class SamplerSpec(Section):
@@ -146,6 +148,7 @@ class BudgetSpec(Section):
     stagnation: int | None = Field(None, ge=1)  # finished trials without an improvement
     target: float | None = Field(None, allow_inf_nan=False)  # score at which the search stops
     until: Literal["converged"] | None = None  # see `search.convergence`
+    checkpoint_gib: float = Field(5.0, gt=0)  # of all checkpoints of running trials
 
 
 class ExecutionSpec(Section):

@@ -33,6 +33,7 @@ PACKAGES = (
 TRAINED_BY = {"vectorized": ("jax", "jaxlib"), "keras_fit": ("tensorflow",)}
 # Parts of a declaration that may change; a study is renamed by `hpsearch rename`.
 MAY_CHANGE = ("budget", "execution", "selection", "serve", "study")
+WITHOUT_EFFECT = ("training.checkpoint",)  # keys of other parts that change no result
 # Changes that can be accepted: new trials may differ from earlier ones, but rows, folds, space
 # and objective are equal, so that all trials can be ranked together.
 ACCEPTABLE = ("training", "model", "defaults", "code", "version")
@@ -177,7 +178,8 @@ def _changed_values(
     for key in sorted(then.keys() | here.keys()):
         is_declared = any(_is_within(key, name) or _is_within(name, key) for name in declared)
         is_news = key in then or is_declared
-        if key.split(".")[0] in MAY_CHANGE or then.get(key) == here.get(key) or not is_news:
+        is_free = key.split(".")[0] in MAY_CHANGE or key in WITHOUT_EFFECT
+        if is_free or then.get(key) == here.get(key) or not is_news:
             continue
         is_default = key in here and not is_declared
         yield Change(key, repr(then.get(key)), repr(here.get(key)), is_default)

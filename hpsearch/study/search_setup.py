@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..execution.executor import Executor
 from ..history import History
+from ..search.checkpoint_store import CheckpointStore
 from ..search.convergence import Convergence
 from ..search.event_writer import EventWriter
 from ..search.loop import Search
@@ -37,6 +38,11 @@ def make_search(
         epochs=spec.training.epochs,
         fixed=spec.fixed_params,
         memory=TriedPoints(spec.space),
+        checkpoints=CheckpointStore(
+            writer.journal.path.parent,
+            every=spec.training.checkpoint,
+            max_gib=spec.budget.checkpoint_gib,
+        ),
         stop_requested=stop_requested,
     )
 

@@ -100,6 +100,9 @@ def _find_predictions(
     except JournalError as error:
         logger.warning("nothing of study %s is removed: %s", journal.parent.name, error)
         return
+    if not owner and (orphans := _find_checkpoints(journal.parent, history)):
+        size = sum(f.stat().st_size for f in orphans)
+        yield Garbage(history.name, f"checkpoints of {len(orphans)} ended trials", size, orphans)
     if history.final is None:
         return
     if owner or history.asked_since_final:
@@ -115,6 +118,13 @@ def _find_predictions(
     if files:
         size = sum(f.stat().st_size for f in files)
         yield Garbage(history.name, f"predictions of {len(files)} trials", size, files)
+
+
+def _find_checkpoints(study: Path, history: History) -> tuple[Path, ...]:
+    """Find checkpoints of trials that have ended, or that the journal does not have."""
+    running = {f"{t.number:06d}" for t in history.trials if not t.is_finished}
+    found = sorted((study / "checkpoints").glob("*.ckpt"))
+    return tuple(path for path in found if path.stem not in running)
 
 
 def _study_key(journal: Path) -> str:

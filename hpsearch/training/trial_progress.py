@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from ..trial import Direction, EpochReport, State, TrialResult, TrialSpec, orient
+from .checkpoint import MAX_SHARE, MIN_SECONDS, Checkpoint, estimate_seconds
 from .problem import Problem
 from .trial_result import (
     assemble_out_of_fold,
@@ -28,6 +29,8 @@ from .trial_result import (
 
 # Measurements of an epoch: values by name, (n_folds,) each, and each fold's predictions.
 EpochMeasures = tuple[Mapping[str, np.ndarray], Sequence[np.ndarray]]
+# Copies of the state of each fold, and the predictions of its last epoch.
+FrozenFolds = tuple[Sequence[Sequence[np.ndarray]], Sequence[np.ndarray]]
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +46,8 @@ class TrialProgress:
     rows: dict[str, list[np.ndarray]] = field(default_factory=dict)  # (n_folds,) per epoch
     best_predictions: Sequence[np.ndarray] = ()  # of the best epoch, per fold
     ended_folds: set[int] = field(default_factory=set)  # folds that custom code has stopped
+    restored: Checkpoint | None = None  # its epochs are reported again, without training
+    _saved: float = field(default_factory=time.perf_counter)  # time of the last checkpoint
     _best: float = -math.inf  # the oriented mean of the best epoch
     _stopped: tuple[tuple[int, int], np.ndarray] | None = None  # see `find_stopped_folds`
 
@@ -72,8 +77,46 @@ class TrialProgress:
             self._stopped = state, stopped
         return self._stopped[1]
 
+    @property
+    def is_replaying(self) -> bool:
+        """Whether the next epoch is one of the restored checkpoint."""
+        return self.restored is not None and self.n_epochs < self.restored.n_epochs
+
+    def plans_checkpoint(self, epoch: int) -> bool:
+        """Decide whether there is a checkpoint after an epoch; called once for each."""
+        every = self.trial.checkpoint
+        if every == "off" or epoch + 1 >= self.trial.epochs:
+            return False
+        if every != "auto":
+            return (epoch + 1) % every == 0
+        cost = estimate_seconds(self.n_parameters or 0, len(self.problem.folds))
+        now = time.perf_counter()
+        is_due = now - self._saved >= max(MIN_SECONDS, cost / MAX_SHARE)
+        if is_due:
+            self._saved = now
+        return is_due
+
+    def make_checkpoint(self, frozen: FrozenFolds) -> bytes:
+        """Make the checkpoint after the recorded epochs."""
+        best = self.best_predictions
+        states, predictions = frozen
+        made = Checkpoint(self.make_curves(), states, predictions, best, self._seconds)
+        return made.encode()
+
+    def _replay_epoch(self, restored: Checkpoint) -> EpochReport:
+        """Record the next epoch of a checkpoint, and return its report."""
+        epoch = self.n_epochs
+        measured = {name: values[epoch] for name, values in restored.rows.items()}
+        for name, values in measured.items():
+            self.rows.setdefault(name, []).append(values)
+        scores = measured[self._objective]
+        self._note_best(scores, restored.best_predictions)
+        return EpochReport(self.trial.number, epoch, scores, measured)
+
     def advance(self, measure: Callable[[], EpochMeasures]) -> EpochReport | TrialResult:
         """Record the result of `measure`; returns a result if the trial fails in this epoch."""
+        if self.restored is not None and self.is_replaying:
+            return self._replay_epoch(self.restored)
         try:
             recorded = self.record_epoch(*measure())
         except Exception as error:
@@ -98,15 +141,18 @@ class TrialProgress:
         vital = {name: measured[name] for name in ("train/loss", "val/loss")}
         if reason := why_diverged({**vital, self.problem.objective: scores}):
             return reason
+        self._note_best(scores, outputs)
+        return EpochReport(self.trial.number, epoch, scores, measured)
+
+    def _note_best(self, scores: np.ndarray, outputs: Sequence[np.ndarray]) -> None:
         mean = orient(float(np.asarray(scores, np.float64).mean()), self.direction)
         if mean > self._best:
             self._best, self.best_predictions = mean, outputs
-        return EpochReport(self.trial.number, epoch, scores, measured)
 
     def end_if_done(self, *, pruned: bool) -> TrialResult | None:
         """Return the result if the trial ends with the recorded epoch; None if it continues."""
-        if pruned:
-            return self.end("PRUNED", self.best_predictions)
+        if pruned:  # a checkpoint has the predictions of its best epoch alone
+            return self.end("PRUNED", None if self.is_replaying else self.best_predictions)
         if self.n_epochs < self.trial.epochs and not self.find_stopped_folds().all():
             return None
         return self.complete(self.best_predictions)
@@ -161,7 +207,8 @@ class TrialProgress:
 
     @property
     def _seconds(self) -> float:
-        return time.perf_counter() - self.started
+        earlier = 0.0 if self.restored is None else self.restored.seconds
+        return earlier + time.perf_counter() - self.started
 
 
 class TrainingRun(Protocol):
@@ -176,12 +223,27 @@ class TrainingRun(Protocol):
 R = TypeVar("R", bound=TrainingRun)
 
 
+def _advance(
+    run: R, measure: Callable[[], EpochMeasures], freeze: Callable[[R], FrozenFolds | None]
+) -> EpochReport | TrialResult:
+    """Advance a trial by an epoch; its report has the checkpoint, if one is planned."""
+    is_replayed = run.progress.is_replaying
+    answer = run.progress.advance(measure)
+    if is_replayed or isinstance(answer, TrialResult):
+        return answer
+    frozen = freeze(run)
+    if frozen is None:
+        return answer
+    return replace(answer, checkpoint=run.progress.make_checkpoint(frozen))
+
+
 def train_in_lockstep(
     runs: Iterable[R],
     measure: Callable[[R], EpochMeasures],
     *,
     go_on: Callable[[R], object] = lambda run: None,
     release: Callable[[R], object] = lambda run: None,
+    freeze: Callable[[R], FrozenFolds | None] = lambda run: None,
 ) -> Generator[list[EpochReport] | TrialResult, Collection[int] | None, None]:
     """Train a population epoch by epoch; implements `trainer.Trainer.train`.
 
@@ -190,13 +252,14 @@ def train_in_lockstep(
         measure: Trains the next epoch of a trial and evaluates it.
         go_on: Called before the first epoch, and when a trial continues after a report.
         release: Called when a trial has ended, or its population is abandoned.
+        freeze: Copies the folds after a recorded epoch if a checkpoint is planned there.
     """
     running = list(runs)
     try:
         for run in running:
             go_on(run)
         while running:
-            answers = [(run, run.progress.advance(partial(measure, run))) for run in running]
+            answers = [(run, _advance(run, partial(measure, run), freeze)) for run in running]
             for run, answer in answers:
                 if isinstance(answer, TrialResult):  # before verdicts on other trials
                     release(run)

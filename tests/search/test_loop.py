@@ -11,6 +11,7 @@ from hpsearch.errors import TrainingError
 from hpsearch.execution.executor import Lost, Started
 from hpsearch.history import History
 from hpsearch.journal import read_page, writer
+from hpsearch.search.checkpoint_store import CheckpointStore
 from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search
 from hpsearch.search.pruners import make_pruner
@@ -144,6 +145,7 @@ def search(
     space=SPACE,
     options=None,
     fixed=None,
+    checkpoint="off",
     **limits,
 ):
     with EventWriter(path) as writer:
@@ -162,6 +164,7 @@ def search(
             epochs=epochs,
             fixed={"units": 8, **(fixed or {})},
             memory=TriedPoints(space),
+            checkpoints=CheckpointStore(path.parent, every=checkpoint),
             pruner=pruner,
         )
         return loop.run()

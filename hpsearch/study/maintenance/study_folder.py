@@ -13,9 +13,22 @@ from ...history import History
 from ...platforms.files import DRAFT
 from ..file_integrity import find_damaged_files
 
-FOLDERS = ("final", "fit", "logs", "plots", "predictions")  # folders in a study's folder
+# Folders in a study's folder.
+FOLDERS = ("checkpoints", "final", "fit", "logs", "plots", "predictions")
 # Files in it; a folder may exist under one of these names.
-ENDINGS = {".diff", ".html", ".json", ".jsonl", ".keras", ".lock", ".log", ".npy", ".npz", ".png"}
+ENDINGS = {
+    ".ckpt",
+    ".diff",
+    ".html",
+    ".json",
+    ".jsonl",
+    ".keras",
+    ".lock",
+    ".log",
+    ".npy",
+    ".npz",
+    ".png",
+}
 
 
 def find_wrong_folders(mlruns: Path) -> Iterator[str]:

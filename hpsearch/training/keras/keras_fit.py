@@ -18,12 +18,13 @@ from ...errors import TrainingError
 from ...models import load_family
 from ...trial import EpochReport, FoldReport, TrialResult, TrialSpec, Value
 from ..batching import batch_size, derive_order_seed, draw_epoch_order
+from ..checkpoint import decode_fitting
 from ..class_weights import class_weights
 from ..problem import Precision, Problem
 from ..schedules import make_schedule, strength_shares
 from ..trainer import ReportGenerator
 from ..trainer_selection import NO_BFLOAT16
-from ..trial_progress import EpochMeasures, TrialProgress, train_in_lockstep
+from ..trial_progress import EpochMeasures, FrozenFolds, TrialProgress, train_in_lockstep
 from ..trial_result import (
     find_stopped_folds,
     require_finite_loss,
@@ -53,6 +54,14 @@ def set_product_precision(declared: Precision | None) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_tensor_float_32_execution(declared == "tensorfloat32")
+
+
+def _to_numpy(state: FoldState | FoldFit) -> list[np.ndarray]:
+    """Copy a fold's values from the backend's arrays."""
+    from keras import ops
+
+    assert not isinstance(state, FoldFit)
+    return [np.array(ops.convert_to_numpy(value)) for value in state]
 
 
 @dataclass(slots=True)
@@ -106,7 +115,9 @@ class KerasFitTrainer:
                 yield started
             else:
                 running.append(started)
-        yield from train_in_lockstep(running, self._measure_epoch, release=_RunningTrial.close)
+        yield from train_in_lockstep(
+            running, self._measure_epoch, release=_RunningTrial.close, freeze=self._freeze_folds
+        )
 
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
         """Do nothing: graphs are traced by their first batch."""
@@ -226,9 +237,29 @@ class KerasFitTrainer:
             states: list[FoldState | FoldFit] = [
                 architecture.make_fold_state(trial, fold, params) for fold in folds
             ]
+            run = _RunningTrial(progress, params, architecture, states)
+            self._restore_folds(run)
         except Exception as error:
             return progress.fail(error)
-        return _RunningTrial(progress, params, architecture, states)
+        return run
+
+    def _freeze_folds(self, run: _RunningTrial) -> FrozenFolds | None:
+        """Copy the folds if a checkpoint is planned; a model's own `fit` has none."""
+        progress = run.progress
+        if run.architecture is None or not progress.plans_checkpoint(progress.n_epochs - 1):
+            return None
+        return [_to_numpy(state) for state in run.fold_states], run.predictions
+
+    def _restore_folds(self, run: _RunningTrial) -> None:
+        """Continue from the trial's checkpoint, if it has one that fits."""
+        trial = run.progress.trial
+        if trial.resume_from is None or self.problem.fold_schedule == "in_turn":
+            return
+        fresh = [_to_numpy(state) for state in run.fold_states]
+        found = decode_fitting(trial.resume_from, fresh, trial.number)
+        if found is not None:
+            run.progress.restored = found
+            run.fold_states, run.predictions = [[*s] for s in found.states], [*found.predictions]
 
     def _measure_epoch(self, run: _RunningTrial) -> EpochMeasures:
         """Train every fold for one epoch and evaluate it; a stopped fold repeats its last."""

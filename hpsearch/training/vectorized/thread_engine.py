@@ -112,6 +112,9 @@ class ThreadEngine:
         train, *others = trial_run.programs
         epoch = self._make_epoch(trial_run, fold, number)
         trained = train.result()(state, lane.without_validation(), epoch, rows)
+        if number in trial_run.planned:  # the next epoch overwrites the state
+            leaves = jax.tree.leaves(trained.state)
+            trial_run.frozen[number, fold] = [np.array(leaf) for leaf in leaves]
         if not trial_run.evaluates:
             return trained, LaneMeasures(float(trained.loss))
         evaluate, measure = (program.result() for program in others)

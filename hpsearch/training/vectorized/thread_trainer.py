@@ -8,23 +8,25 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property
 
+import jax
 import numpy as np
 
 from ...errors import TrainingError, UnsuitableError
 from ...trial import TrialResult, TrialSpec
+from ..checkpoint import Checkpoint, decode_fitting
 from ..class_weights import class_weights
 from ..fold_weights import get_step_factors, make_initial_weights
 from ..metrics import Metric
 from ..problem import Problem
 from ..trainer import ReportGenerator
-from ..trial_progress import EpochMeasures, TrialProgress, train_in_lockstep
+from ..trial_progress import EpochMeasures, FrozenFolds, TrialProgress, train_in_lockstep
 from ..trial_result import require_finite_loss
 from . import session
 from .device_data import DeviceData
 from .program_cache import ProgramCache
 from .recipe import is_large, make_recipe
 from .thread_engine import ThreadEngine
-from .trial_run import TrialRun
+from .trial_run import LaneMeasures, TrialRun
 
 Key = tuple[tuple[int, int], ...]  # of a population: number and attempt of each trial
 
@@ -70,7 +72,11 @@ class ThreadTrainer:
             yield from (trial_run.progress.fail(error) for trial_run in running)
             return
         yield from train_in_lockstep(
-            running, self._measure_epoch, go_on=self._submit_epochs, release=self._engine.forget
+            running,
+            self._measure_epoch,
+            go_on=self._submit_epochs,
+            release=self._engine.forget,
+            freeze=self._freeze_lanes,
         )
 
     def fit(self, trial: TrialSpec) -> list[np.ndarray]:
@@ -144,10 +150,47 @@ class ThreadTrainer:
             return make_initial_weights(self.problem, params, plan, fold=fold, seed=seed)
 
         factors = get_step_factors(self.problem, params, plan)
-        return TrialRun(progress, params, recipe, tuple(weights), draw, factors)
+        trial_run = TrialRun(progress, params, recipe, tuple(weights), draw, factors)
+        if progress.trial.resume_from is not None:
+            self._restore_lanes(trial_run)
+        return trial_run
+
+    def _freeze_lanes(self, trial_run: TrialRun) -> FrozenFolds | None:
+        """Return the lanes' copies if a checkpoint was planned; stopped lanes have none."""
+        epoch = trial_run.progress.n_epochs - 1
+        if epoch not in trial_run.planned:
+            return None
+        states = [trial_run.frozen.pop((epoch, fold), []) for fold in self._fold_range]
+        return states, self._predictions(trial_run.last)
+
+    def _restore_lanes(self, trial_run: TrialRun) -> None:
+        """Continue from the trial's checkpoint, if it fits."""
+        trial, example = trial_run.trial, trial_run.example_state()
+        leaves, structure = jax.tree.flatten(example)
+        fresh = [[np.asarray(leaf) for leaf in leaves]] * len(self.problem.folds)
+        found = decode_fitting(trial.resume_from, fresh, trial.number)
+        if found is None:
+            return
+        trial_run.progress.restored, trial_run.submitted = found, found.n_epochs
+        trial_run.restored = [
+            jax.tree.unflatten(structure, [jax.numpy.array(leaf) for leaf in state])
+            if state
+            else None
+            for state in found.states
+        ]
+        trial_run.last = [self._last_measures(found, fold) for fold in self._fold_range]
+
+    def _last_measures(self, found: Checkpoint, fold: int) -> LaneMeasures:
+        """Return a lane's measurements in the last epoch of a checkpoint."""
+        last = {name: float(values[-1, fold]) for name, values in found.rows.items()}
+        metrics = [last[f"val/{metric.name}"] for metric in self._metrics]
+        loss = last["train/loss"], last["val/loss"]
+        return LaneMeasures(*loss, metrics, found.predictions[fold])
 
     def _submit_epochs(self, trial_run: TrialRun) -> None:
         """Submit the epochs that do not depend on answers to later reports."""
+        if trial_run.progress.is_replaying:
+            return
         trial, finished = trial_run.trial, trial_run.progress.n_epochs
         folds = np.flatnonzero(~trial_run.progress.find_stopped_folds()).tolist()
         lead = self._engine.lead
@@ -156,6 +199,8 @@ class ThreadTrainer:
         limit = min(finished + 1 + lead, trial.epochs)
         limit = min([limit, *(r for r in trial.rungs if r > finished)])
         while trial_run.submitted < limit:
+            if trial_run.progress.plans_checkpoint(trial_run.submitted):
+                trial_run.planned.add(trial_run.submitted)
             self._engine.submit(trial_run, trial_run.submitted, folds)
             trial_run.submitted += 1
 
@@ -166,10 +211,7 @@ class ThreadTrainer:
         moved = dict(zip(going, self._engine.collect(trial_run, epoch, going), strict=True))
         outcomes = [moved[f] if f in moved else trial_run.last[f] for f in self._fold_range]
         trial_run.last = outcomes
-        predictions = [
-            np.asarray(outcome.predictions)[: len(split.validation)]
-            for outcome, split in zip(outcomes, self.problem.folds, strict=True)
-        ]
+        predictions = self._predictions(outcomes)
         measured = {
             "train/loss": np.array([o.train_loss for o in outcomes]),
             "val/loss": np.array([o.validation_loss for o in outcomes]),
@@ -181,6 +223,13 @@ class ThreadTrainer:
             own = [self._custom_metric(metric, f, predictions[f]) for f in self._fold_range]
             measured[f"val/{metric.name}"] = np.array(own)
         return measured, predictions
+
+    def _predictions(self, outcomes: Sequence[LaneMeasures]) -> list[np.ndarray]:
+        """Return each fold's predictions of its validation rows, without padding."""
+        return [
+            np.asarray(outcome.predictions)[: len(split.validation)]
+            for outcome, split in zip(outcomes, self.problem.folds, strict=True)
+        ]
 
     def _custom_metric(self, metric: Metric, fold: int, predictions: np.ndarray) -> float:
         """Compute a custom metric on a fold's validation rows."""

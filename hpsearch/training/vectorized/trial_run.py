@@ -42,6 +42,9 @@ class TrialRun:
     programs: Sequence[Future[Any]] = ()  # they train, evaluate and measure an epoch of a lane
     submitted: int = 0  # number of submitted epochs
     last: list[LaneMeasures] = field(default_factory=list)  # of the last epoch, for each fold
+    planned: set[int] = field(default_factory=set)  # submitted epochs with a checkpoint
+    frozen: dict[tuple[int, int], list[np.ndarray]] = field(default_factory=dict)  # epoch, fold
+    restored: Sequence[LaneState | None] = ()  # of each fold; empty: training starts
     _first_state: LaneState | None = None  # of fold 0, between drawing and training
 
     @property
@@ -64,6 +67,10 @@ class TrialRun:
 
     def initial_state(self, fold: int) -> LaneState:
         """Return the initial state of the lane of `fold`, which training overwrites."""
+        if self.restored:
+            restored = self.restored[fold]
+            assert restored is not None, "the fold has stopped"
+            return restored
         if fold or self._first_state is None:
             return self._draw_state(fold)
         drawn, self._first_state = self._first_state, None
