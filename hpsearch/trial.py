@@ -58,7 +58,7 @@ class TrialSpec:
     # For a trial that is trained again, to repeat its learning rates:
     planned: int | None = None  # length of the schedule in epochs; None: `epochs`
     watched: tuple[float, ...] = ()  # mean validation loss of each epoch of the first training
-    checkpoint: Literal["auto", "off"] | int = "off"  # an int: after so many epochs each
+    checkpoint: Literal["auto", "off"] | int = "off"  # an int: after each multiple of it
     resume_from: bytes | None = field(default=None, repr=False)  # see `training.checkpoint`
 
     def fold_seed(self, fold: int, purpose: str) -> int:

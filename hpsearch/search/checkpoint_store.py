@@ -33,7 +33,7 @@ class CheckpointStore:
 
         Args:
             study: The folder.
-            every: When trainers make one; an int: after so many epochs each.
+            every: When trainers make one; an int: after each multiple of it.
             max_gib: Largest total size; the least promising trials lose theirs first.
         """
         self._folder = study / FOLDER
