@@ -85,7 +85,7 @@ class TrainingSpec(Section):
     population: int = Field(1, ge=1, le=1000)  # trials trained together by one worker
     callbacks: list[str] = Field([], max_length=100)  # FILE.py:FUNCTION, which makes a fold's
     precision: Literal["float32", "tensorfloat32", "bfloat16"] | None = None  # of products
-    # Where a running trial is saved: an int after so many epochs each, auto where it is cheap.
+    # Where a running trial is saved: after each multiple of an int, or auto: where it is cheap.
     checkpoint: Literal["auto", "off"] | Annotated[int, Field(ge=1)] = "auto"
 
 
