@@ -208,3 +208,19 @@ def test_realmlp_is_trained_in_a_graph_as_batch_by_batch(monkeypatch: pytest.Mon
     )
     for name, curve in run(KerasFitTrainer(problem), [trial])[1][0].curves.items():
         np.testing.assert_allclose(in_a_graph[name], curve, rtol=1e-4, err_msg=name)
+
+
+def test_a_frozen_trial_gives_the_bits_of_an_uninterrupted_one() -> None:
+    trainer = KerasFitTrainer(first_fold(separable()))
+    trial = replace(spec(epochs=4, dropout=0.3, optimizer="adam"), checkpoint=1)
+    reports, results = run(trainer, [trial])
+    for frozen in reports[:-1]:
+        thawed, found = run(trainer, [replace(trial, resume_from=frozen.checkpoint)])
+        for a, b in zip(reports, thawed, strict=True):
+            assert {n: v.tobytes() for n, v in a.metrics.items()} == {
+                n: v.tobytes() for n, v in b.metrics.items()
+            }
+        first, second = results[0].predictions, found[0].predictions
+        assert first is not None
+        assert second is not None
+        assert first.tobytes() == second.tobytes()

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 # under every backend.
 SOME = (
     "is_tensorflow or (is_that_of_fit and params2)"
-    " or same_seed or one_trace or is_fitted_is or realmlp"
+    " or same_seed or one_trace or is_fitted_is or realmlp or frozen_trial"
 )
 
 
