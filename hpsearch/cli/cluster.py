@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from .group import main
+from .terminal import print_line
 
 TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")  # minutes, MM:SS, HH:MM:SS, D-HH, D-HH:MM, D-HH:MM:SS
 
@@ -36,4 +37,4 @@ def cluster(
         raise HpsearchError(f"--time {time!r} is no time of Slurm: minutes, HH:MM:SS or D-HH:MM:SS")
     name = read_spec(study, ()).spec.study
     job = SlurmJob(str(study), name, nodes, cpus, gpus, time, options)
-    click.echo(write_slurm_script(job), nl=False)
+    print_line(write_slurm_script(job).rstrip())

@@ -18,6 +18,7 @@ COMMANDS = {
     "reporting/trial_export.py",
     "promotion/model_export.py",
     "promotion/scoring.py",
+    "promotion/folder_scoring.py",
     "tracking/study_deletion.py",
     "tracking/artifact_store.py",
     "tracking/store.py",
