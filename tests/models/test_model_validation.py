@@ -97,8 +97,7 @@ def test_a_model_without_a_mistake_passes(function: str) -> None:
 
 def test_a_normalization_without_statistics_is_noted() -> None:
     [note] = examined("normalizing").notes
-    assert "is not adapted and passes its input on: the columns are already scaled by" in note
-    assert "leave it out, or give it mean= and variance=" in note
+    assert "adapted to the training rows of each fold, and to all of them in the end" in note
 
 
 def test_a_function_that_clears_the_session_clears_nothing(monkeypatch: Any) -> None:
