@@ -76,9 +76,9 @@ def test_tabm_is_offered_in_the_space_of_its_authors(tmp_path):
     assert ("tabm", 256, 16) == (spec.model, spec.training.epochs, stopping.patience)
     ours = read_spec(SPACES / "tabm.yaml").spec
     assert ours.search_space == spec.search_space
-    assert [{"layers": 2, "units": 512}] == [
-        {name: point[name] for name in ("layers", "units")} for point in initial_points(spec)
-    ]
+    published, expected = initial_points(spec)  # and a point with the expected learning rate
+    assert {"layers": 2, "units": 512} == {name: published[name] for name in ("layers", "units")}
+    assert published["learning_rate"] == pytest.approx(expected["learning_rate"])
 
 
 def test_realmlp_is_not_offered_for_images(tmp_path):
@@ -297,5 +297,5 @@ def test_a_folder_of_images_gets_a_study_of_convolutions_that_runs(tmp_path):
         tmp_path / "study.yaml", overrides=small, workers=1, root=tmp_path, offline=True
     )
     assert "roc_auc" in result.test
-    with pytest.raises(SpecError, match="--target NAME, the column to predict"):
+    with pytest.raises(SpecError, match="name the column to predict with --target"):
         write_starter(str(table(tmp_path / "rows.csv")), None, tmp_path / "other.yaml")
