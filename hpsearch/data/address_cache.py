@@ -2,7 +2,8 @@
 
 Each copy is a folder `ADDRESS/VERSION` of digests with the files and `copy.json`. An address that a
 study has read before is not asked again while its copy is here; otherwise the copy is used if the
-state of the address (size, time, ETag, version id) is that of the copy.
+state of the address (size, time, ETag, version id) is that of the copy. The address itself is not
+recorded: it may come from a variable whose value is kept out of files, or hold a signature.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ MAX_BYTES = 20 * 1000**3  # of all copies; those read least recently are removed
 DRAFT = "draft-"
 DRAFT_SECONDS = 24 * 3600  # after which a draft was left by a process that died
 RECORD = "copy.json"
+FILES = "files"  # holds the file or folder, with the name that it has at the address
 KEY_LENGTH = 16
 
 
@@ -37,15 +39,14 @@ class CachedCopy:
     """A copy of the file or the folder at an address."""
 
     folder: Path  # holds the copy and its record
-    location: str
-    name: str
     digest: str  # `compute_version` of the copy
     stamps: Stamps  # of the address when it was copied
 
     @property
     def path(self) -> Path:
-        """The copied file or folder, with the name that it has at the address."""
-        return self.folder / "files" / self.name
+        """The copied file or folder."""
+        (path,) = (self.folder / FILES).iterdir()
+        return path
 
     @property
     def version(self) -> str:
@@ -62,6 +63,10 @@ class CachedCopy:
     def last_read(self) -> float:
         """Seconds since the epoch."""
         return (self.folder / RECORD).stat().st_mtime
+
+    def is_of(self, location: str) -> bool:
+        """Whether it is a copy of what this address holds or held."""
+        return self.folder.parent.name == _make_key(location)
 
 
 def has_digest(version: str, digest: str) -> bool:
@@ -112,7 +117,7 @@ def _shorten(version: str) -> str:
 
 def _find_copy(location: str, version: str, cache: Path) -> CachedCopy | None:
     """Find the copy of a version, or of what the address holds now; None: it must be copied."""
-    copies = [c for c in list_copies(cache) if c.location == location]
+    copies = [c for c in list_copies(cache) if c.is_of(location)]
     if not copies:
         return None
     known = [c for c in copies if has_digest(version, c.digest)]
@@ -120,8 +125,9 @@ def _find_copy(location: str, version: str, cache: Path) -> CachedCopy | None:
         stamps = read_stamps(location)
         known = [c for c in copies if stamps and c.stamps == stamps]
     for copy in known:
-        if copy.path.exists() and compute_version(copy.path) == copy.digest:
-            return copy
+        with suppress(OSError, ValueError):
+            if compute_version(copy.path) == copy.digest:
+                return copy
         logger.warning("%s is damaged, and is read from its address again", copy.folder)
         shutil.rmtree(copy.folder, ignore_errors=True)
     return None
@@ -131,11 +137,10 @@ def _add_copy(location: str, cache: Path) -> CachedCopy:
     cache.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=cache))
     try:
-        (draft / "files").mkdir()
-        made = copy_address(location, draft / "files")
+        (draft / FILES).mkdir()
+        made = copy_address(location, draft / FILES)
         digest = compute_version(made.path)
-        record = {"location": location, "name": made.path.name, "digest": digest}
-        text = json.dumps(record | {"stamps": dict(made.stamps)}, indent=1)
+        text = json.dumps({"digest": digest, "stamps": dict(made.stamps)}, indent=1)
         (draft / RECORD).write_text(text, encoding="utf-8")
         folder = cache / _make_key(location) / _make_key(digest)
         folder.parent.mkdir(exist_ok=True)
@@ -144,7 +149,7 @@ def _add_copy(location: str, cache: Path) -> CachedCopy:
             draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    return CachedCopy(folder, location, made.path.name, digest, made.stamps)
+    return CachedCopy(folder, digest, made.stamps)
 
 
 def _make_key(text: str) -> str:
@@ -167,7 +172,7 @@ def remove_old_copies(cache: Path) -> None:
     for copy in list_copies(cache):
         total += copy.size
         if total > MAX_BYTES:
-            logger.info("%s, a copy of %s, is removed for room", copy.folder, copy.location)
+            logger.info("%s is removed for room", copy.folder)
             shutil.rmtree(copy.folder, ignore_errors=True)
     for draft in cache.glob(f"{DRAFT}*"):
         with suppress(FileNotFoundError):

@@ -137,13 +137,13 @@ def _open_address(location: str, reading: _Reading) -> SourceTable:
     try:
         with open_address(location, before, reading.cache) as copy:
             if location == data.source:
-                data = data.model_copy(update={"source": copy.name})
-            pinned = {copy.name: before}
+                data = data.model_copy(update={"source": copy.path.name})
+            pinned = {copy.path.name: before}
             below = replace(reading, data=data, folder=copy.path.parent, pinned=pinned)
-            source = _open_source(copy.name, below)
+            source = _open_source(copy.path.name, below)
     except DataError as error:
         raise DataError(f"{location}: {error}") from None
-    version = source.versions.get(copy.name, copy.version)
+    version = source.versions.get(copy.path.name, copy.version)
     return replace(source, versions={location: version})
 
 

@@ -2,7 +2,6 @@
 
 import functools
 import shutil
-import shutil
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path

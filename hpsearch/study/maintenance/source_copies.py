@@ -8,6 +8,7 @@ from ...data.address_cache import CachedCopy, has_digest, list_copies
 from ...errors import JournalError
 from ...events import CURVES
 from ...history import History, load_history
+from ...spec.environment_references import list_variables
 from ...tracking.garbage import Garbage
 from ...tracking.store import features_folder, list_journals, source_folder
 
@@ -21,7 +22,7 @@ def find_unneeded_copies(root: Path) -> list[Garbage]:
     needed = [pin for journal in list_journals(root) for pin in _list_needed_versions(journal)]
     shown = folder.relative_to(root).as_posix()
     return [
-        Garbage(shown, f"copy of {c.location}", c.size, folders=(c.folder,))
+        Garbage(shown, "copy of what an address holds", c.size, folders=(c.folder,))
         for c in copies
         if not any(_is_needed(c, *pin) for pin in needed)
     ]
@@ -39,8 +40,9 @@ def find_cached_features(root: Path) -> list[Garbage]:
 
 def _is_needed(copy: CachedCopy, location: str, version: str) -> bool:
     """Whether a study that read this version needs the copy; of a Delta table, any may hold it."""
-    is_file = version.startswith("sha256")
-    return has_digest(version, copy.digest) if is_file else copy.location == location
+    if version.startswith("sha256"):
+        return has_digest(version, copy.digest)
+    return copy.is_of(location) or bool(list_variables(location))  # its value is not recorded
 
 
 def _list_needed_versions(journal: Path) -> list[tuple[str, str]]:
