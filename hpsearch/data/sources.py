@@ -136,14 +136,14 @@ def _open_address(location: str, reading: _Reading) -> SourceTable:
     before, data = reading.pinned.get(location, ""), reading.data
     try:
         with open_address(location, before, reading.cache) as copy:
+            name = copy.path.name
             if location == data.source:
-                data = data.model_copy(update={"source": copy.path.name})
-            pinned = {copy.path.name: before}
-            below = replace(reading, data=data, folder=copy.path.parent, pinned=pinned)
-            source = _open_source(copy.path.name, below)
+                data = data.model_copy(update={"source": name})
+            below = replace(reading, data=data, folder=copy.path.parent, pinned={name: before})
+            source = _open_source(name, below)
     except DataError as error:
         raise DataError(f"{location}: {error}") from None
-    version = source.versions.get(copy.path.name, copy.version)
+    version = source.versions.get(name, copy.version)
     return replace(source, versions={location: version})
 
 
