@@ -204,12 +204,25 @@ class ModelsAnswer(Answer):
     models: list[ModelAnswer]
 
 
+class QuantizationAnswer(Answer):
+    """What a network is worth with weights of 8 bits, on the rows of `--rows`."""
+
+    metric: str
+    rows: int
+    before: Number
+    after: Number
+    bytes_before: int
+    bytes_after: int
+
+
 class ExportModelAnswer(Answer):
     """Answer of `export-model`."""
 
     model: str
     format: str
     files: list[str]
+    quantization: QuantizationAnswer | None
+    """Null: not quantized."""
 
 
 class PredictAnswer(Answer):

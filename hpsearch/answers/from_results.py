@@ -7,18 +7,20 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..data import Dataset
-from ..promotion import Promotion, RegisteredVersion
+from ..promotion import Promotion, QuantizedExport, RegisteredVersion
 from ..study.check import COLUMNS, StudyCheck, describe_settings, describe_space
 from ..study.maintenance.plan import Plan
 from ..study.maintenance.rerun import Rerun
 from ..tracking.garbage import Garbage
 from .action_answers import (
     ComparisonAnswer,
+    ExportModelAnswer,
     GarbageAnswer,
     GcAnswer,
     ModelAnswer,
     ModelsAnswer,
     PromoteAnswer,
+    QuantizationAnswer,
     RerunAnswer,
 )
 from .answer import format_time
@@ -147,4 +149,23 @@ def describe_garbage(found: Sequence[Garbage], *, is_dry_run: bool) -> GcAnswer:
         removed=[GarbageAnswer(study=g.study, what=g.what, bytes=g.size) for g in found],
         bytes=sum(g.size for g in found),
         is_dry_run=is_dry_run,
+    )
+
+
+def describe_export(
+    model: str, format: str, files: Sequence[str], quantized: QuantizedExport | None = None
+) -> ExportModelAnswer:
+    """Describe what `export-model` wrote."""
+    quantization = None
+    if quantized is not None:
+        quantization = QuantizationAnswer(
+            metric=quantized.metric,
+            rows=quantized.n_rows,
+            before=quantized.before,
+            after=quantized.after,
+            bytes_before=quantized.bytes_before,
+            bytes_after=quantized.bytes_after,
+        )
+    return ExportModelAnswer(
+        model=model, format=format, files=list(files), quantization=quantization
     )

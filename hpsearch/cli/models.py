@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -169,37 +169,64 @@ def models(tracking_uri: str | None, as_json: bool) -> None:
     show_default=True,
     help="Format of the exported network.",
 )
+@click.option("--quantize", type=click.Choice(["int8"]), help="Store weights with 8 bits.")
+@click.option(
+    "--rows",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --quantize: a table with the target, on which both networks are scored.",
+)
 @output_option("A folder to make.", required=True)
 @store_option()
 @json_option
 def export_model(
-    model: str, format: str, output: Location, tracking_uri: str | None, as_json: bool
+    model: str,
+    format: str,
+    quantize: Literal["int8"] | None,
+    rows: Path | None,
+    output: Location,
+    tracking_uri: str | None,
+    as_json: bool,
 ) -> None:
     """Write the network of MODEL, given as NAME@ALIAS, for another runtime, with its schema."""
+    if (quantize is None) != (rows is None):
+        raise click.UsageError("--quantize and --rows belong together: a table with the target")
+    if quantize and format != "keras":
+        raise click.UsageError("--quantize writes --format keras")
     if find_spec("tensorflow"):  # SavedModel and ONNX are written by TensorFlow
         os.environ["KERAS_BACKEND"] = "tensorflow"
     from .. import promotion
 
     reference, client = promotion.parse_reference(model), _open_client(tracking_uri)
+    quantized: list[promotion.QuantizedExport] = []
+
+    def export(folder: Path) -> tuple[Path, ...]:
+        if quantize is None or rows is None:
+            return promotion.export_model(client, reference, folder, format=format)
+        quantized.append(
+            promotion.export_quantized(client, reference, folder, mode=quantize, rows=rows)
+        )
+        return quantized[0].files
+
     if isinstance(output, Address):
         with new_at_address(output) as folder:
-            made = promotion.export_model(client, reference, folder, format=format)
-            done = [f"{output}/{path.name}" for path in made]
+            done = [f"{output}/{path.name}" for path in export(folder)]
     else:
         with explain_os_errors(output):
             if not output.is_dir():
                 check_output(output, inputs=_store_files(client))
-            done = [
-                str(path)
-                for path in promotion.export_model(client, reference, output, format=format)
-            ]
+            done = [str(path) for path in export(output)]
     if as_json:
-        from ..answers.action_answers import ExportModelAnswer
+        from ..answers.from_results import describe_export
 
-        print_answer(ExportModelAnswer(model=str(reference), format=format, files=done))
+        print_answer(describe_export(str(reference), format, done, *quantized))
         return
     for path in done:
         print_line(path)
+    for q in quantized:
+        print_line(
+            f"{q.metric} on {q.n_rows:,} rows: {q.before:.4f}, quantized {q.after:.4f}; "
+            f"{q.bytes_before:,} bytes, quantized {q.bytes_after:,}"
+        )
 
 
 @main.command()

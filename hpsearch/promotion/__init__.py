@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .gate import Comparison, Gate, NotBetterError
     from .model_export import export_model
     from .package import Lineage, save_served_model
+    from .quantization import QuantizedExport, export_quantized
     from .reference import Reference, parse_reference
     from .registry import (
         Promotion,
@@ -26,11 +27,13 @@ __all__ = [
     "Lineage",
     "NotBetterError",
     "Promotion",
+    "QuantizedExport",
     "Reference",
     "RegisteredVersion",
     "RowOptions",
     "describe_counts",
     "export_model",
+    "export_quantized",
     "holds_tables",
     "list_versions",
     "name_study_of_versions",
@@ -48,6 +51,7 @@ __getattr__ = export_lazily(
         "gate": ["Comparison", "Gate", "NotBetterError"],
         "model_export": ["export_model"],
         "package": ["Lineage", "save_served_model"],
+        "quantization": ["QuantizedExport", "export_quantized"],
         "reference": ["Reference", "parse_reference"],
         "registry": [
             "Promotion",

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5  # tolerated float32 differences between runtimes
 
+KERAS_FILE = "model.keras"  # in the folder of an export
+
 PredictFunction = Callable[[np.ndarray], Any]  # runs a network in its runtime
 
 
@@ -55,7 +57,7 @@ def export_model(
         PromotionError: If there is no such model, `output` exists, the format needs a package
             that is not installed, or cannot hold the network.
     """
-    _require_new(output)
+    require_new(output)
     name, write, open_network = FORMATS[format]
     with tempfile.TemporaryDirectory() as folder:
         path = fetch_model(client, reference, folder)
@@ -63,27 +65,32 @@ def export_model(
         draft = draft_of(output)
         try:
             draft.mkdir()
-            with _explain_errors(f"{reference} cannot be written as {format}"):
+            with explain_errors(f"{reference} cannot be written as {format}"):
                 write(path / "artifacts" / "model.keras", draft / name)
-            with _explain_errors(f"{reference} was written as {format}, which cannot be used"):
+            with explain_errors(f"{reference} was written as {format}, which cannot be used"):
                 _require_same_answers(
                     served, _load_example(path, served.schema), open_network(draft / name)
                 )
             shutil.copyfile(path / "artifacts" / "schema.json", draft / "schema.json")
-            _require_new(output)
+            require_new(output)
             publish_folder(draft, output)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     return output / name, output / "schema.json"
 
 
-def _require_new(output: Path) -> None:
+def require_new(output: Path) -> None:
+    """Refuse a folder that exists.
+
+    Raises:
+        PromotionError: If it exists.
+    """
     if output.exists():
         raise PromotionError(f"{output} exists: name another folder, or remove it")
 
 
 @contextmanager
-def _explain_errors(what: str) -> Iterator[None]:
+def explain_errors(what: str) -> Iterator[None]:
     """Convert errors, of which every runtime has its own kinds, to a PromotionError."""
     try:
         yield
@@ -130,7 +137,8 @@ def _extract_scores(answers: pd.DataFrame) -> np.ndarray:
 # ---- formats ----
 
 
-def _load_keras(path: Path) -> Any:
+def load_keras(path: Path) -> Any:
+    """Load the network of a fetched model, with the user's code that is packed with it."""
     import keras
 
     trusted = {}
@@ -140,7 +148,12 @@ def _load_keras(path: Path) -> Any:
     return keras.models.load_model(path, safe_mode=True, compile=False, custom_objects=trusted)
 
 
-def _write_keras(model: Path, output: Path) -> None:
+def write_keras(model: Path, output: Path) -> None:
+    """Copy a network's file.
+
+    Raises:
+        PromotionError: If it needs the user's code.
+    """
     if own := find_own_code(model):
         raise PromotionError(
             f"the model contains your own code ({own['why']}), which a .keras file does not: "
@@ -150,7 +163,7 @@ def _write_keras(model: Path, output: Path) -> None:
 
 
 def _open_keras(path: Path) -> PredictFunction:
-    answer: PredictFunction = _load_keras(path).predict_on_batch
+    answer: PredictFunction = load_keras(path).predict_on_batch
     return answer
 
 
@@ -167,7 +180,7 @@ def _require_package(package: str, fix: str) -> Any:
 
 def _write_saved_model(model: Path, output: Path) -> None:
     _require_package("tensorflow", "pip install 'hpsearch[tensorflow]'")
-    _load_keras(model).export(output, verbose=False)
+    load_keras(model).export(output, verbose=False)
 
 
 def _open_saved_model(path: Path) -> PredictFunction:
@@ -184,7 +197,7 @@ def _write_onnx(model: Path, output: Path) -> None:
 
     from . import onnx_operations  # noqa: F401  # tf2onnx finds them
 
-    network = _load_keras(model)
+    network = load_keras(model)
     rows = keras.ops.zeros((1, *network.input_shape[1:]), network.inputs[0].dtype)
     network(rows)  # Keras exports what was called
     network.export(output, format="onnx", verbose=False)
@@ -210,7 +223,7 @@ def _open_onnx(path: Path) -> PredictFunction:
 
 # format -> name in the folder, writer, and runtime
 FORMATS: dict[str, tuple[str, Callable[[Path, Path], None], Callable[[Path], PredictFunction]]] = {
-    "keras": ("model.keras", _write_keras, _open_keras),
+    "keras": (KERAS_FILE, write_keras, _open_keras),
     "savedmodel": ("saved_model", _write_saved_model, _open_saved_model),
     "onnx": ("model.onnx", _write_onnx, _open_onnx),
 }

@@ -41,7 +41,7 @@ def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
                 "wait until its files have been uploaded: hpsearch tune SPEC continues the study."
             )
         model = Path(client.download_artifacts(run_id, f"{FINAL}/{MODEL}", folder))
-        plain = _read_metadata(model / "MLmodel")
+        plain = read_metadata(model / "MLmodel")
         _require_intact(model / "artifacts")
         digest = folder_sha256(clean_folder(model))
     flat = {k: v for k, v in plain.items() if not isinstance(v, Mapping)}
@@ -58,7 +58,7 @@ def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
     }
 
 
-def _read_metadata(file: Path) -> dict[str, Any]:
+def read_metadata(file: Path) -> dict[str, Any]:
     """Read the metadata of an MLflow model; its file is YAML 1.1, as MLflow writes it."""
     from ruamel.yaml import YAML
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from inline_worker_pool import training_inline
+from PIL import Image
 from study.conftest import with_store
 
 from hpsearch.cli import main
@@ -35,6 +36,7 @@ class Script:
     callbacks: str = ""  # a function of the script that makes them
     own_code: bool = False  # whether the served model runs the user's file
     data: str = ""  # what the study file says of the data, beside source and target
+    table: str = "table.csv"
     is_long: bool = True  # left out of `make test`
 
     @property
@@ -45,6 +47,8 @@ class Script:
 
 
 TEXT = "columns: {message: {kind: text}}"
+IMAGE = "columns: {photo: {kind: image, size: [32, 32]}}"
+PAIR = "inputs: {left: [a, b], right: [c, d]}"
 TAKEN = [
     Script("custom_layer", "vectorized", own_code=True, is_long=False),
     Script("subclassed_model", "vectorized", own_code=True),
@@ -70,6 +74,13 @@ TAKEN = [
     Script("text_and_numbers", "vectorized", data=TEXT),
     Script("tuner_inputs", "vectorized", "keras_tuner", data=TEXT),
     Script("subclassed_inputs", "keras_fit", own_code=True, data=TEXT),
+    Script("text_transformer", "vectorized", data=f"drop: [a, b, c, d], {TEXT}"),
+    Script("siamese", "vectorized", data=f"drop: [message], {PAIR}"),
+    Script("residual", "vectorized"),
+    Script("lora", "vectorized"),
+    Script("image_augmentation", "keras_fit", data=f"drop: [a], {IMAGE}", table="photos.csv"),
+    Script("image_and_table", "keras_fit", data=IMAGE, table="photos.csv"),
+    Script("transfer_learning", "keras_fit", data=f"drop: [a], {IMAGE}", table="photos.csv"),
 ]
 REFUSED = {  # of mistakes.py: what is told before the first trial
     "two_inputs": "has the name of no column and of no group of data.inputs",
@@ -95,7 +106,18 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path
         for k, row in enumerate(features)
     ]
     (root / "table.csv").write_text("\n".join(["a,b,c,d,message,y", *lines]), encoding="utf-8")
+    write_photos(root, features[:, 0])
     return root
+
+
+def write_photos(root: Path, numbers: np.ndarray) -> None:
+    """Write a table of images whose brightness is the label."""
+    (root / "photos").mkdir()
+    lines = ["photo,a,y"]
+    for k, number in enumerate(numbers):
+        Image.new("RGB", (16, 16), (200 if number > 0 else 40,) * 3).save(root / f"photos/{k}.png")
+        lines.append(f"photos/{k}.png,{number:.3f},{number > 0:d}")
+    (root / "photos.csv").write_text("\n".join(lines), encoding="utf-8")
 
 
 def invoke(root: Path, *arguments: object, code: int = 0) -> Result:
@@ -106,7 +128,12 @@ def invoke(root: Path, *arguments: object, code: int = 0) -> Result:
 
 
 def declare(
-    root: Path, name: str, reference: str, callbacks: str = "", data: str = "drop: [message]"
+    root: Path,
+    name: str,
+    reference: str,
+    callbacks: str = "",
+    data: str = "drop: [message]",
+    table: str = "table.csv",
 ) -> Path:
     path = root / f"{name}.yaml"
     space = "search_space: {width: [3, 4], text_vocabulary: 500}\n"
@@ -116,7 +143,7 @@ def declare(
         space = "search_space: {width: [3, 4]}\n"
     path.write_text(
         f"study: {name}\n"
-        f"data: {{source: table.csv, target: y, test_fraction: 0.2, {data}}}\n"
+        f"data: {{source: {table}, target: y, test_fraction: 0.2, {data}}}\n"
         "cross_validation: {folds: 2}\n"
         f"training: {{epochs: 2, early_stopping: null, callbacks: [{callbacks}]}}\n"
         f"model: {reference}\n{space}"
@@ -137,7 +164,7 @@ def test_a_script_is_checked_searched_promoted_and_served(gallery: Path, script:
     reference = f"{{{script.convention}: {place}}}" if script.convention else place
     callbacks = f"{SCRIPTS / script.name}.py:{script.callbacks}" if script.callbacks else ""
     given = {"data": script.data} if script.data else {}
-    spec = declare(gallery, script.name, reference, callbacks, **given)
+    spec = declare(gallery, script.name, reference, callbacks, table=script.table, **given)
     invoke(gallery, "tune", spec, "--quiet")
     journal = gallery / "mlruns" / "studies" / script.name / "journal.jsonl"
     history = History(read_page(journal).events)
@@ -150,7 +177,7 @@ def test_a_script_is_checked_searched_promoted_and_served(gallery: Path, script:
         assert 1 == len(History(read_page(journal).events).last)  # nothing was trained
     told = invoke(gallery, "promote", script.name, "--as", script.name).output
     assert script.own_code == (f"runs your code: {script.name}.py" in told)
-    answers = invoke(gallery, "predict", f"{script.name}@champion", "table.csv").output
+    answers = invoke(gallery, "predict", f"{script.name}@champion", script.table).output
     assert ROWS == len(re.findall(r"^[01],[\d.e-]+,[\d.e-]+$", answers, re.M)), answers[:500]
 
 

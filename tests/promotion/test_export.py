@@ -7,17 +7,29 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from answer_check import read_answer
+from click.testing import CliRunner
 
+from hpsearch.cli import main
 from hpsearch.data.columns import Column, Target
 from hpsearch.data.schema import Schema
 from hpsearch.data.statistics import fit_statistics
 from hpsearch.errors import PromotionError
 from hpsearch.models import load_family, make_outputs
 from hpsearch.models.assembly import WeightedNetwork, assemble_model
-from hpsearch.promotion import export_model, model_export, parse_reference, promote_run
+from hpsearch.promotion import (
+    export_model,
+    export_quantized,
+    model_export,
+    parse_reference,
+    promote_run,
+)
 from hpsearch.promotion.scoring import fetch_model, load_served
+from hpsearch.training.metrics import METRICS
+
+from .conftest import RAW
 
 ANSWERS = """
 import contextlib, io, json, sys
@@ -203,3 +215,34 @@ def test_other_answers_than_those_of_the_served_model_are_refused(store, tmp_pat
 def test_an_existing_folder_is_not_overwritten(store, tmp_path):
     with pytest.raises(PromotionError, match="exists: name another folder"):
         export_model(store.client, parse_reference("of-tables"), tmp_path, format="keras")
+
+
+def test_a_quantized_network_is_scored_before_and_after(store, tmp_path):
+    run, model, _ = of_tables(store, "of-quantized")
+    promote_run(store.client, run, parse_reference("of-quantized"))
+    reference = parse_reference("of-quantized")
+    schema = load_served(fetch_model(store.client, reference, str(tmp_path)), reference).schema
+    table = pd.concat([RAW] * 5, ignore_index=True)
+    table[schema.target.name] = [schema.target.classes[k % 3 == 0] for k in range(len(table))]
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    found = export_quantized(
+        store.client, reference, tmp_path / "small", mode="int8", rows=tmp_path / "rows.csv"
+    )
+    assert ("roc_auc", 20) == (found.metric, found.n_rows)
+    truth = schema.encode_target(table)
+    columns = schema.clean(table)
+    expected = METRICS["roc_auc"](truth, np.asarray(model.predict_on_batch(columns)))
+    assert expected == pytest.approx(found.before, abs=1e-6)
+    opened = keras.models.load_model(found.files[0], safe_mode=True)
+    assert {"int8"} == {
+        x.kernel.dtype for x in opened._flatten_layers() if isinstance(x, keras.layers.Dense)
+    }
+    after = METRICS["roc_auc"](truth, np.asarray(opened.predict_on_batch(columns)))
+    assert after == pytest.approx(found.after, abs=1e-6)
+
+
+def test_options_of_quantizing_belong_together(tmp_path):
+    (tmp_path / "rows.csv").touch()
+    for more in (["--quantize", "int8"], ["--rows", str(tmp_path / "rows.csv")]):
+        told = CliRunner().invoke(main, ["export-model", "a@b", "-o", str(tmp_path / "x"), *more])
+        assert (2, True) == (told.exit_code, "belong together" in told.output)

@@ -1,0 +1,16 @@
+"""Transfer learning: a frozen MobileNet of `keras.applications`, followed by a trained head."""
+
+import keras
+from keras import layers
+
+
+def build(params, inputs, outputs):
+    backbone = keras.applications.MobileNet(
+        alpha=0.25, include_top=False, weights=None, input_shape=inputs["photo"], pooling="avg"
+    )
+    backbone.trainable = False
+    photo = keras.Input(inputs["photo"], name="photo")
+    x = backbone(layers.Rescaling(1 / 127.5, offset=-1)(photo), training=False)
+    x = layers.Normalization()(x)  # adapted to each fold
+    x = layers.Dense(params["width"], activation="tanh")(x)
+    return keras.Model(photo, layers.Dense(outputs.units, outputs.activation)(x))
