@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -78,7 +79,9 @@ def export_quantized(
             network = load_keras(file)
             before = _predict(network, columns)
             with explain_errors(f"{reference} cannot be quantized"):
-                network.quantize(mode)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of each layer that Keras leaves as it is
+                    network.quantize(mode)
                 network.save(draft / KERAS_FILE)
             after = _predict(load_keras(draft / KERAS_FILE), columns)
             if not np.allclose(_predict(network, columns), after, atol=TOLERANCE, equal_nan=True):
@@ -92,9 +95,15 @@ def export_quantized(
         assert schema.target is not None
         metric = _choose_metric(path, schema.target.kind)
     threshold = schema.target.threshold
-    scores = [metric(truth, answers, threshold=threshold) for answers in (before, after)]
-    files = output / KERAS_FILE, output / "schema.json"
-    return QuantizedExport(files, metric.name, len(truth), *scores, *sizes)
+    return QuantizedExport(
+        files=(output / KERAS_FILE, output / "schema.json"),
+        metric=metric.name,
+        n_rows=len(truth),
+        before=metric(truth, before, threshold=threshold),
+        after=metric(truth, after, threshold=threshold),
+        bytes_before=sizes[0],
+        bytes_after=sizes[1],
+    )
 
 
 def _read_labelled_rows(
