@@ -125,6 +125,7 @@ def test_a_page_can_be_done_from_the_first_line_to_the_last(name: str, tmp_path:
     if "hpsearch init" not in page:
         (tmp_path / "study.yaml").write_text(STUDY, encoding="utf-8")
     write_rows(tmp_path / "rows.csv")
+    write_rows(tmp_path / "labelled.csv", labelled=True)
     environment = {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -161,15 +162,16 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> None:
     assert 0 == done.returncode, f"{command}\n{done.stdout}\n{done.stderr}"
 
 
-def write_rows(path: Path) -> None:
-    """Rows of breast cancer without the answers, with an identifier."""
+def write_rows(path: Path, *, labelled: bool = False) -> None:
+    """Rows of breast cancer with an identifier, and with the target if `labelled`."""
     from sklearn.datasets import load_breast_cancer
 
     table = load_breast_cancer()
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["id", *table.feature_names])
-        writer.writerows([number, *row] for number, row in enumerate(table.data[:20].tolist()))
+        writer.writerow(["id", *table.feature_names, *["target"] * labelled])
+        for number, row in enumerate(table.data[:40].tolist()):
+            writer.writerow([number, *row, *[table.target[number]] * labelled])
 
 
 def texts_of_the_code() -> Iterator[str]:

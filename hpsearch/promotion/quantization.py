@@ -6,6 +6,7 @@ metric is computed with the network before and after.
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import warnings
@@ -79,9 +80,7 @@ def export_quantized(
             network = load_keras(file)
             before = _predict(network, columns)
             with explain_errors(f"{reference} cannot be quantized"):
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of each layer that Keras leaves as it is
-                    network.quantize(mode)
+                _quantize(network, mode)
                 network.save(draft / KERAS_FILE)
             after = _predict(load_keras(draft / KERAS_FILE), columns)
             if not np.allclose(_predict(network, columns), after, atol=TOLERANCE, equal_nan=True):
@@ -104,6 +103,25 @@ def export_quantized(
         bytes_before=sizes[0],
         bytes_after=sizes[1],
     )
+
+
+def _quantize(network: Any, mode: str) -> None:
+    """Quantize the layers of a network that Keras can quantize.
+
+    Raises:
+        ValueError: If it has no such layer.
+    """
+    n_bytes = _count_bytes(network)
+    with warnings.catch_warnings():
+        # Keras warns of each layer that stays as it is.
+        warnings.filterwarnings("ignore", r"Layer \w+ does not have a `quantize` method")
+        network.quantize(mode)
+    if _count_bytes(network) >= n_bytes:
+        raise ValueError("it has no dense or embedding layer, whose weights Keras quantizes")
+
+
+def _count_bytes(network: Any) -> int:
+    return sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in network.weights)
 
 
 def _read_labelled_rows(

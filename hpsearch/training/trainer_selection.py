@@ -28,7 +28,7 @@ TRAINS_ITSELF = re.compile(r"def (?:fit|train_step|test_step|compute_loss)\(")
 JAX_STEP = re.compile(r"def train_step\(self, state\b")
 USES_TORCH = re.compile(r"^\s*(?:import|from) torch\b", re.M)
 INSTALL_TENSORFLOW = "pip install 'hpsearch[tensorflow]'"
-NEEDS_VALUES = re.compile(r"\.(?:load_weights|set_weights|from_pretrained)\(")
+NEEDS_VALUES = re.compile(r"\.(?:load_model|load_weights|set_weights|from_pretrained)\(")
 
 
 def choose_trainer(kind: str, problem: Problem, own_training: str | None = None) -> tuple[str, str]:

@@ -107,6 +107,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path
     ]
     (root / "table.csv").write_text("\n".join(["a,b,c,d,message,y", *lines]), encoding="utf-8")
     write_photos(root, features[:, 0])
+    write_backbone(root / "backbone.keras")
     return root
 
 
@@ -118,6 +119,20 @@ def write_photos(root: Path, numbers: np.ndarray) -> None:
         Image.new("RGB", (16, 16), (200 if number > 0 else 40,) * 3).save(root / f"photos/{k}.png")
         lines.append(f"photos/{k}.png,{number:.3f},{number > 0:d}")
     (root / "photos.csv").write_text("\n".join(lines), encoding="utf-8")
+
+
+def write_backbone(path: Path) -> None:
+    """Write a model as if it had been trained before."""
+    import keras  # takes seconds
+
+    keras.utils.set_random_seed(0)
+    options = {"activation": "relu", "kernel_initializer": "he_normal"}
+    blocks = [
+        keras.layers.Conv2D(4, 3, strides=2, name="block1_conv", **options),
+        keras.layers.Conv2D(8, 3, strides=2, name="block2_conv", **options),
+    ]
+    layers = [keras.Input((32, 32, 3)), *blocks, keras.layers.GlobalAveragePooling2D()]
+    keras.Sequential(layers, name="backbone").save(path)
 
 
 def invoke(root: Path, *arguments: object, code: int = 0) -> Result:

@@ -25,6 +25,7 @@ from hpsearch.promotion import (
     model_export,
     parse_reference,
     promote_run,
+    quantization,
 )
 from hpsearch.promotion.scoring import fetch_model, load_served
 from hpsearch.training.metrics import METRICS
@@ -239,6 +240,12 @@ def test_a_quantized_network_is_scored_before_and_after(store, tmp_path):
     }
     after = METRICS["roc_auc"](truth, np.asarray(opened.predict_on_batch(columns)))
     assert after == pytest.approx(found.after, abs=1e-6)
+
+
+def test_a_network_without_a_layer_to_quantize_is_refused():
+    layers = [keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 8), keras.layers.Flatten()]
+    with pytest.raises(ValueError, match="no dense or embedding layer"):
+        quantization._quantize(keras.Sequential(layers), "int8")
 
 
 def test_options_of_quantizing_belong_together(tmp_path):

@@ -1,13 +1,11 @@
-"""Transfer learning: a frozen MobileNet of `keras.applications`, followed by a trained head."""
+"""Transfer learning: a frozen convolutional backbone from a `.keras` file, and a trained head."""
 
 import keras
 from keras import layers
 
 
 def build(params, inputs, outputs):
-    backbone = keras.applications.MobileNet(
-        alpha=0.25, include_top=False, weights=None, input_shape=inputs["photo"], pooling="avg"
-    )
+    backbone = keras.models.load_model("backbone.keras")
     backbone.trainable = False
     photo = keras.Input(inputs["photo"], name="photo")
     x = backbone(layers.Rescaling(1 / 127.5, offset=-1)(photo), training=False)
