@@ -28,7 +28,7 @@ from .scoring import RowFile, fetch_model, load_served
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-DEFAULT_METRICS = {"regression": "rmse"}  # if the study's own metric cannot be computed here
+DEFAULT_METRICS = {"regression": "rmse"}  # if the study's metric is a custom one
 TOLERANCE = 1e-4  # tolerated difference between the quantized network and its file
 
 
@@ -129,7 +129,7 @@ def _read_labelled_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Read cleaned columns and the encoded target."""
     if schema.shape or schema.window is not None or schema.target is None:
-        raise PromotionError(f"{reference}: only networks of tables are quantized and scored")
+        raise PromotionError(f"{reference}: only networks of tables can be quantized and scored")
     file = RowFile(rows, schema, None, schema.target.names)
     blocks = [(schema.clean(b), schema.encode_target(b)) for b in file.read_blocks() if b.num_rows]
     if not blocks:
@@ -147,7 +147,7 @@ def _predict(network: Any, columns: np.ndarray, batch: int = 1024) -> np.ndarray
 
 
 def _choose_metric(path: Path, task: str) -> Any:
-    """Return the study's metric, or log loss or RMSE if it is the user's own."""
+    """Return the study's metric, or log loss or RMSE if it is a custom one."""
     name = read_metadata(path / "MLmodel").get("metric", "")
     found = find_metric(name)
     fits = found is not None and task in found.tasks
