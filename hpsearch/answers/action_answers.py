@@ -205,7 +205,7 @@ class ModelsAnswer(Answer):
 
 
 class QuantizationAnswer(Answer):
-    """What a network is worth with weights of 8 bits, on the rows of `--rows`."""
+    """The scores of a network before and after quantization, on the rows of `--rows`."""
 
     metric: str
     rows: int
