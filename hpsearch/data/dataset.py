@@ -24,7 +24,7 @@ class TestRows:
 
     __test__ = False  # pytest: this is no test class
 
-    table: Any  # raw pyarrow.Table, for the served model
+    table: Any  # raw pyarrow.Table, for the served model; None: the rows are on disk
     columns: np.ndarray  # (n_test, n_columns) float32, cleaned; or (n_test, *shape)
     target: np.ndarray  # (n_test, n_outputs) float32
     weights: np.ndarray | None  # (n_test,) float32
@@ -88,6 +88,7 @@ class Dataset:
     sample: np.ndarray | None = None  # indices of the development rows of the search; None: all
     versions: Mapping[str, str] = field(default_factory=dict)  # location -> version that was read
     backbones: Mapping[str, Path] = field(default_factory=dict)  # frozen models by column
+    stored_features: np.ndarray | None = None  # `features`, mapped from disk like `columns`
 
     @property
     def n_rows(self) -> int:
@@ -121,7 +122,14 @@ class Dataset:
     @property
     def features(self) -> np.ndarray:
         """(n_rows, *shape) float32 or uint8, NaN for missing; with windows, the table's rows."""
+        if self.stored_features is not None:
+            return self.stored_features
         return self.schema.after_backbones.expand(self.columns)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the rows are mapped from disk, because they do not fit in memory."""
+        return self.stored_features is not None
 
     def redraw_folds(self, seed: int) -> tuple[Split, ...]:
         """Draw folds with another seed; a kind that draws nothing returns the same folds."""

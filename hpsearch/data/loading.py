@@ -44,6 +44,7 @@ from .row_sample import (
     refuse_sample_of_given_folds,
     sample_rows,
 )
+from .row_store import FOLDER, refuse_unstored, store_rows
 from .schema import Schema
 from .source_table import SourceTable
 from .sources import NOTHING_PINNED, read_source
@@ -96,7 +97,12 @@ def load(
         cv = _require_time_order(cv)
     name = source.name
     try:
-        dataset = _build_dataset(source, data, cv, task=task, seed=seed, given=given_folds)
+        if source.is_mapped:
+            refuse_unstored(data)
+        folder_of_stores = None if cache is None or not source.is_mapped else cache / FOLDER
+        dataset = _build_dataset(
+            source, data, cv, task=task, seed=seed, given=given_folds, stores=folder_of_stores
+        )
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     del source
@@ -125,6 +131,7 @@ def _build_dataset(
     task: Task | None,
     seed: int,
     given: GivenFolds | None,
+    stores: Path | None,
 ) -> Dataset:
     source = _reshape_source(source, data, cv)
     table = source.table
@@ -141,19 +148,25 @@ def _build_dataset(
     here = order[development]
     schema, column_notes = _make_schema(source, data, roles, target, here)
     trim_heap()
+    split_inputs = rows.take(development)
+    sample = None if data.rows is None else sample_rows(split_inputs, cv, data.rows, seed=seed)
+    mark = _compute_fingerprint(source, roles, given or (), sample)
+    features = None
     # The cleaned table is the largest array: it has no name here, so that it is freed early.
-    if windows is None:
+    if stores is not None:
+        stored = store_rows(schema, table, here, order[test], fingerprint=mark, folder=stores)
+        columns, features, test_columns = stored.columns, stored.features, stored.locked
+    elif windows is None:
         columns, test_columns = _divide_rows(schema.clean(source.rows), here, order[test])
     else:
         columns, test_columns, windows = _divide_windows(
             schema.clean(source.rows)[labelled.in_time], windows, development, test
         )
     if source.test_table is None:
-        locked = _lock_rows(table, test_columns, number[test], weights, order[test])
+        raw = table if stores is None else None
+        locked = _lock_rows(raw, test_columns, number[test], weights, order[test])
     else:
         locked = _lock_test_source(source, schema, roles, data)
-    split_inputs = rows.take(development)
-    sample = None if data.rows is None else sample_rows(split_inputs, cv, data.rows, seed=seed)
     if given is None:
         folds = make_sample_folds(split_inputs, cv, sample, seed=seed)
     else:
@@ -170,8 +183,9 @@ def _build_dataset(
         task=target.kind,
         schema=schema,
         scaling=data.scaling,
-        fingerprint=_compute_fingerprint(source, roles, given or (), sample),
+        fingerprint=mark,
         columns=columns,
+        stored_features=features,
         target=number[development],
         weights=None if weights is None else weights[here],
         folds=folds,
@@ -430,7 +444,8 @@ def _lock_rows(
         return None
     test_weights = None if weights is None else weights[rows]
     _require_positive_weight(test_weights)
-    return LockedRows(TestRows(table.take(rows), columns, target, test_weights))
+    raw = None if table is None else table.take(rows)
+    return LockedRows(TestRows(raw, columns, target, test_weights))
 
 
 def _lock_test_source(

@@ -43,6 +43,7 @@ class SourceTable:
     categories: tuple[str, ...] = ()  # columns with a categorical type
     notes: tuple[str, ...] = ()  # for the user: what was noticed while reading
     versions: Mapping[str, str] = field(default_factory=dict)  # location -> version that was read
+    is_mapped: bool = False  # whether the table is mapped from files, as it exceeds the memory
 
     @property
     def rows(self) -> Any:
@@ -81,9 +82,12 @@ def normalize_source(source: SourceTable, drop: Collection[str]) -> SourceTable:
     if test is not None:
         test = flatten_columns(_empty_dropped(test, drop), table.column_names)
         test = normalize_column_types(test, drop)
-    coded = tuple(f.name for f in table.schema if str(f.type).startswith("dictionary"))
+    coded = (f.name for f in table.schema if str(f.type).startswith("dictionary"))
     return replace(
-        source, table=normalize_column_types(table, drop), test_table=test, categories=coded
+        source,
+        table=normalize_column_types(table, drop),
+        test_table=test,
+        categories=(*source.categories, *coded),
     )
 
 

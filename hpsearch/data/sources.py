@@ -25,6 +25,7 @@ from .columns import Layout
 from .delimited_reader import read_delimited
 from .delta_source import read_delta
 from .images import is_image_folder, read_class_folders
+from .mapped_parquet import map_parquet_files, measure_excess
 from .memory_source import (
     DEFAULT_TARGET_NAME,
     arrays_to_table,
@@ -34,6 +35,7 @@ from .memory_source import (
 )
 from .partitions import DELTA, add_partition_columns, find_data_files, identify_table_format
 from .query_source import read_query
+from .row_store import FOLDER
 from .source_table import SourceTable, cast_to_text, find_text_columns, normalize_source
 from .table_union import unite_tables
 
@@ -126,7 +128,7 @@ def _open_source(location: str, reading: _Reading) -> SourceTable:
             return _open_delta(location, whole, data, reading.pinned)
         if location == data.source and (data.version is not None or data.timestamp is not None):
             raise DataError("data.version and data.timestamp are for Delta tables")
-        return _open_files(location, data, folder, reading.text)
+        return _open_files(location, reading)
     except DataError as error:
         raise DataError(f"{location}: {error}") from None
 
@@ -195,9 +197,10 @@ def _call_user_function(reference: str, data: DataSpec, folder: Path) -> SourceT
     return open_memory(value, data, reference.rpartition(":")[2])
 
 
-def _open_files(location: str, data: DataSpec, folder: Path, text: Collection[str]) -> SourceTable:
+def _open_files(location: str, reading: _Reading) -> SourceTable:
     import pyarrow as pa
 
+    data, folder, text = reading.data, reading.folder, reading.text
     whole = folder / Path(location).expanduser()
     if is_image_folder(whole):
         images, classes = read_class_folders(whole, data.image_size)
@@ -209,16 +212,52 @@ def _open_files(location: str, data: DataSpec, folder: Path, text: Collection[st
     name = whole.name if whole.is_dir() else name
     if paths[0].suffix == ".npz":
         return _read_npz(paths[0], data)
+    mapped = _map_files(paths, reading)
+    if mapped is not None:
+        tables = add_partition_columns(mapped.tables, files, text)
+        source = _unite_files(name, tables, paths, whole, data)
+        notes = (mapped.note, *source.notes)
+        return replace(source, categories=mapped.categories, notes=notes, is_mapped=True)
     tables, layout = _read_files(paths, data, text)
     if layout is not None and (spelled := _find_mixed_type_columns(tables)):
         tables, layout = _read_files(paths, data, [*text, *spelled])
         tables = [cast_to_text(table, spelled) for table in tables]
     tables = add_partition_columns(tables, files, text)
+    return replace(_unite_files(name, tables, paths, whole, data), layout=layout)
+
+
+def _unite_files(
+    name: str, tables: Sequence[Any], paths: Sequence[Path], whole: Path, data: DataSpec
+) -> SourceTable:
     table, notes = unite_tables(tables, [_shorten_path(p, whole) for p in paths], data.drop)
     if table.num_rows == 0:
         raise DataError("there are no rows")
     _require_targets_everywhere(tables, paths, data)
-    return SourceTable(name, table, layout=layout, notes=notes)
+    return SourceTable(name, table, notes=notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _MappedFiles:
+    tables: Sequence[Any]
+    categories: tuple[str, ...]
+    note: str
+
+
+def _map_files(paths: Sequence[Path], reading: _Reading) -> _MappedFiles | None:
+    """Map Parquet files that exceed the memory for rows; None: they are read into it."""
+    data, cache = reading.data, reading.cache
+    if cache is None or any(READERS.get(path.suffix) is not _read_parquet for path in paths):
+        return None
+    excess = measure_excess(paths, data.drop, data.memory_gib)
+    if excess is None:
+        return None
+    tables, categories = map_parquet_files(paths, data.drop, cache)
+    shown = Path(*(cache / FOLDER).parts[-3:]).as_posix()
+    note = (
+        f"the rows would need {excess[0]:.3g} GiB of memory, and there are {excess[1]:.3g} GiB for "
+        f"them: they are read from {shown} on the disk, and keras_fit trains"
+    )
+    return _MappedFiles(tables, categories, note)
 
 
 def _shorten_path(path: Path, whole: Path) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...data.address_cache import CachedCopy, has_digest, list_copies
+from ...data.row_store import FOLDER, list_stores
 from ...errors import JournalError
 from ...events import CURVES
 from ...history import History, load_history
+from ...journal import find_owner
 from ...spec.environment_references import list_variables
 from ...tracking.garbage import Garbage
 from ...tracking.store import features_folder, list_journals, source_folder
@@ -36,6 +38,19 @@ def find_cached_features(root: Path) -> list[Garbage]:
         Garbage(shown, "outputs of a frozen model", path.stat().st_size, files=(path,))
         for path in sorted(folder.glob("*.npy"))
     ]
+
+
+def find_stored_rows(root: Path) -> list[Garbage]:
+    """Find the rows on disk of data that exceed the memory, which a study can store again."""
+    folder = source_folder(root) / FOLDER
+    if any(find_owner(journal) for journal in list_journals(root)):
+        return []  # the workers of a running study map them
+    shown = folder.relative_to(root).as_posix()
+    found = []
+    for store in list_stores(folder):
+        size = sum(file.stat().st_size for file in store.iterdir())
+        found.append(Garbage(shown, "rows that exceed the memory", size, folders=(store,)))
+    return found
 
 
 def _is_needed(copy: CachedCopy, location: str, version: str) -> bool:

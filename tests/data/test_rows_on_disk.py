@@ -1,0 +1,114 @@
+"""Rows that do not fit in memory: the same columns, folds and locked rows as in memory."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from hpsearch.data import load, mapped_parquet, row_store
+from hpsearch.errors import DataError
+from hpsearch.spec.data_spec import CrossValidationSpec, DataSpec
+
+N = 600
+LITTLE = 1e-6  # GiB
+RANDOM = np.random.default_rng(5)
+TABLE = pa.table(
+    {
+        "x": np.where(RANDOM.random(N) < 0.1, np.nan, RANDOM.normal(size=N)),
+        "count": RANDOM.integers(0, 50, N).astype(np.int32),
+        "colour": pa.array(RANDOM.choice(["red", "green", "blue"], N)).dictionary_encode(),
+        "size": pa.array(RANDOM.choice(["1", "2", "3"], N)).dictionary_encode(),
+        "embedding": list(RANDOM.normal(size=(N, 3))),
+        "address": pa.array([{"lat": i % 7, "city": "ab"[i % 2]} for i in range(N)]),
+        "day": pa.array(RANDOM.permutation(N).astype("datetime64[D]")),
+        "shop": [f"s{i % 25}" for i in range(N)],
+        "y": RANDOM.permutation(np.where(np.arange(N) % 5 == 0, "yes", "no")),
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    """Several parts of everything."""
+    monkeypatch.setattr(mapped_parquet, "GROUP_COLUMNS", 3)
+    monkeypatch.setattr(mapped_parquet, "BATCH_ROWS", 100)
+    monkeypatch.setattr(row_store, "PART_BYTES", 4096)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    parts = tmp_path / "lake"
+    for i in range(3):
+        (parts / f"month={i}").mkdir(parents=True)
+        part = TABLE.slice(i * N // 3, N // 3)
+        parquet.write_table(part, parts / f"month={i}" / "part-0.parquet", row_group_size=77)
+    return parts
+
+
+def read(folder: Path, memory_gib: float | None, cv: CrossValidationSpec, **options):
+    declared = {"target": "y", "columns": {"day": {"kind": "date"}}, "indicator": True, **options}
+    data = DataSpec(source=str(folder), memory_gib=memory_gib, **declared)
+    cache = folder.parent / "cache"
+    return load(data, task=None, cross_validation=cv, seed=3, folder=folder.parent, cache=cache)
+
+
+@pytest.mark.parametrize(
+    ("cv", "options"),
+    [
+        (CrossValidationSpec(folds=3), {}),
+        (CrossValidationSpec(kind="group", group="shop", folds=3), {"scaling": "quantile"}),
+        (
+            CrossValidationSpec(kind="time_series", time="day", folds=3),
+            {"columns": {}, "scaling": "robust_clip", "rows": 200},
+        ),
+    ],
+)
+def test_rows_on_disk_are_those_of_memory(folder, cv, options):
+    small, large = read(folder, None, cv, **options), read(folder, LITTLE, cv, **options)
+    assert (False, True) == (small.on_disk, large.on_disk)
+    assert (small.schema, small.fingerprint) == (large.schema, large.fingerprint)
+    assert small.notes == large.notes[1:]
+    for name in ("columns", "features", "target", "rows"):
+        np.testing.assert_array_equal(getattr(small, name), getattr(large, name), name)
+    for one, other in zip(small.folds, large.folds, strict=True):
+        np.testing.assert_array_equal(one.train, other.train)
+        np.testing.assert_array_equal(one.validation, other.validation)
+        expected, found = (data.statistics(one.train) for data in (small, large))
+        assert pickle.dumps(expected) == pickle.dumps(found)
+    locked, stored = small.locked_rows.read(), large.locked_rows.read()
+    np.testing.assert_array_equal(locked.columns, stored.columns)
+    np.testing.assert_array_equal(locked.target, stored.target)
+
+
+def test_rows_are_stored_once_and_nothing_else_is_left(folder):
+    cv = CrossValidationSpec(folds=3)
+    first = read(folder, LITTLE, cv)
+    again = read(folder, LITTLE, cv)
+    assert first.features.filename == again.features.filename
+    left = sorted(p.name for p in (folder.parent / "cache").rglob("*") if p.is_file())
+    assert ["columns.npy", "features.npy", "locked.npy"] == left
+
+
+def test_features_and_columns_are_mapped_in_the_order_in_which_they_are_read(folder):
+    data = read(folder, LITTLE, CrossValidationSpec(folds=3))
+    assert isinstance(data.features, np.memmap)
+    assert (True, True) == (data.features.flags.c_contiguous, data.columns.flags.f_contiguous)
+
+
+def test_an_infinite_number_is_refused_with_its_row(folder):
+    path = folder / "month=2" / "part-0.parquet"
+    table = parquet.read_table(path, partitioning=None)
+    wrong = np.where(np.arange(len(table)) == 150, np.inf, 1.0)
+    parquet.write_table(table.set_column(0, "x", pa.array(wrong)), path)
+    with pytest.raises(DataError, match="column 'x', row 551: inf is"):
+        read(folder, LITTLE, CrossValidationSpec(folds=3))
+
+
+def test_what_needs_all_rows_in_memory_is_refused(folder):
+    with pytest.raises(DataError, match=r"data\.windows needs them there: leave it out"):
+        read(folder, LITTLE, CrossValidationSpec(), windows={"rows": 3})
+    with pytest.raises(DataError, match=r"data\.columns\.colour\.kind: text or image needs"):
+        read(folder, LITTLE, CrossValidationSpec(), columns={"colour": {"kind": "text"}})
