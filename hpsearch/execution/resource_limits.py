@@ -79,11 +79,15 @@ class ResourceUsage:
 
 
 def resident_bytes(pid: int) -> int:
-    """Return the resident memory of a process in bytes; 0 if it has ended."""
+    """Return the resident memory of a process in bytes; 0 if it has ended.
+
+    Pages of mapped files are not counted where the system tells them: it drops them at will.
+    """
     import psutil
 
     with suppress(psutil.Error):
-        return int(psutil.Process(pid).memory_info().rss)
+        memory = psutil.Process(pid).memory_info()
+        return int(memory.rss - getattr(memory, "shared", 0))
     return 0
 
 

@@ -7,6 +7,7 @@ Receivers map the arrays read-only. The file is removed with the coordinator: se
 from __future__ import annotations
 
 import io
+import mmap
 import os
 import pickle
 from collections.abc import Callable
@@ -63,6 +64,9 @@ class _Pickler(pickle.Pickler):
         self._reference = reference
 
     def reducer_override(self, value: Any) -> Any:
+        if type(value) is np.memmap and isinstance(value.base, mmap.mmap):  # a whole file, mapped
+            order = "C" if value.flags.c_contiguous else "F"
+            return np.memmap, (value.filename, value.dtype, "r", value.offset, value.shape, order)
         if type(value) is np.ndarray and value.nbytes >= MIN_BYTES and not value.dtype.hasobject:
             return self._reference(value)
         return NotImplemented

@@ -31,6 +31,8 @@ from .user_code import list_code_files
 
 MAX_POINTS = 12  # points at which a custom function is built before the first trial
 MAX_DRAWS = 200  # draws to find feasible points
+DISK_EXECUTORS = ("processes", "inline")  # whose workers map the rows of this machine's disk
+GIVE_ROOM = "give fewer rows, or allow more memory with data.memory_gib"
 TRAINING_ARGUMENTS = ("optimizer", "loss", "learning_rate")  # already part of a compiled model
 
 
@@ -75,6 +77,7 @@ def check_model(file: StudyFile, problem: Problem) -> ModelCheck:
         SpecError: Says why, before anything is trained.
     """
     spec = file.spec
+    _check_rows_on_disk(file, problem)
     check_metric(file, problem)
     losses = [
         resolve_reference(loss, file.folder)
@@ -102,12 +105,41 @@ def check_model(file: StudyFile, problem: Problem) -> ModelCheck:
     own = found.own_training or problem.own_fit
     if problem.callbacks:
         own = "callbacks are declared, which may do anything between two epochs"
+    if own is not None and problem.on_disk:
+        raise file.make_error(
+            "training.callbacks" if problem.callbacks else "model",
+            f"Keras's own fit would train it ({own}), which takes all rows in memory, where they "
+            f"do not fit: {GIVE_ROOM}",
+        )
     if own is not None and spec.training.trainer == "vectorized":
         raise file.make_error("training.trainer", f"{own}: leave it out, or say keras_fit")
     notes = [*found.notes, *_note_own_code(file, found)]
     if own is not None:
         notes.append(f"Keras's own fit trains it, a fold at a time: {own}")
     return ModelCheck(tuple(notes), own)
+
+
+def _check_rows_on_disk(file: StudyFile, problem: Problem) -> None:
+    """Refuse a trainer or an executor that needs the rows in memory, if they do not fit there.
+
+    Raises:
+        SpecError: Names the key.
+    """
+    if not problem.on_disk:
+        return
+    spec = file.spec
+    if spec.training.trainer == "vectorized":
+        raise file.make_error(
+            "training.trainer",
+            "vectorized holds all rows in memory, where they do not fit: leave it out, or say "
+            f"keras_fit; or {GIVE_ROOM}",
+        )
+    if spec.execution.executor not in DISK_EXECUTORS:
+        raise file.make_error(
+            "execution.executor",
+            f"{spec.execution.executor} sends the rows to its workers, and they do not fit in "
+            f"memory: use {' or '.join(DISK_EXECUTORS)}, or {GIVE_ROOM}",
+        )
 
 
 def _note_own_code(file: StudyFile, found: ModelInspection) -> Iterator[str]:

@@ -142,6 +142,7 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
         column_inputs=dataset.schema.after_backbones.column_inputs,
         input_groups=_group_inputs(study, dataset),
         windows=dataset.windows,
+        on_disk=dataset.on_disk,
         statistics_by_scaling={str(how): () for how in scalings},
         callbacks=tuple(spec.training.callbacks),
         own_fit=study.file.model_facts.get("own_fit"),

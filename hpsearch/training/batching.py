@@ -18,6 +18,10 @@ from .counter_random import random_bits
 DEFAULT_BATCH_SIZE = 32  # Keras's default, used if the study declares none
 
 
+WINDOW_BYTES = 1 << 28  # rows on disk that are shuffled at a time
+BLOCK_BYTES = 1 << 20  # of adjacent rows on disk, which come into the same window
+
+
 def batch_size(params: Mapping[str, Value]) -> int:
     """Return the batch size; the last batch of an epoch may be smaller."""
     size = params.get("batch_size", DEFAULT_BATCH_SIZE)
@@ -46,4 +50,29 @@ def draw_epoch_order(seed: int, epoch: int, n_rows: int) -> np.ndarray:
     keys |= np.arange(n_rows, dtype=np.uint64)  # sorted as single words: no ties, and vectorized
     keys.sort()
     order: np.ndarray = keys.astype(np.uint32).astype(np.int32)
+    return order
+
+
+def draw_disk_order(seed: int, epoch: int, n_rows: int, row_bytes: int) -> np.ndarray:
+    """Draw the order of rows on disk in one epoch, so that they are read nearly in sequence.
+
+    Blocks of adjacent rows are put in random order and divided into windows, in each of which all
+    rows are shuffled. Rows that fit in one window have the order of `draw_epoch_order`.
+
+    Args:
+        seed: As for `draw_epoch_order`.
+        epoch: 0-based.
+        n_rows: Training rows of the fold.
+        row_bytes: Bytes of a row.
+    """
+    block, window = (max(1, size // row_bytes) for size in (BLOCK_BYTES, WINDOW_BYTES))
+    if n_rows <= window:
+        return draw_epoch_order(seed, epoch, n_rows)
+    blocks = draw_epoch_order(seed, epoch, -(-n_rows // block))
+    order = (blocks[:, None] * block + np.arange(block, dtype=np.int32)).reshape(-1)
+    order = order[order < n_rows]
+    for start in range(0, n_rows, window):
+        part = order[start : start + window]
+        own = (seed + start // window + 1) % (1 << 32)
+        order[start : start + window] = part[draw_epoch_order(own, epoch, len(part))]
     return order

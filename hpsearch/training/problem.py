@@ -88,6 +88,7 @@ class Problem:
     # By `scaling`, if it is a hyperparameter.
     statistics_by_scaling: Mapping[str, tuple[Statistics, ...]] | None = None
     windows: Windows | None = None  # windows into `features`; None: rows are not windows
+    on_disk: bool = False  # whether `features` are mapped from disk and must not be copied
     callbacks: tuple[str, ...] = ()  # FILE.py:FUNCTION that creates the callbacks of a fold
     own_fit: str | None = None  # why the user's `HyperModel.fit` trains; None: it does not
     optimizers: tuple[str, ...] = ()  # optimizers in the search space, which may share programs
@@ -272,6 +273,7 @@ def sample_problem(problem: Problem) -> Problem:
         target=problem.target[rows],
         weights=None if problem.weights is None else problem.weights[rows],
         windows=None,
+        on_disk=False,
         folds=(Split(every, every),),
         statistics=problem.statistics[:1],
         statistics_by_scaling={

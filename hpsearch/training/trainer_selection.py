@@ -39,6 +39,8 @@ def choose_trainer(kind: str, problem: Problem, own_training: str | None = None)
         problem: The problem.
         own_training: Why Keras's own `fit` trains the model; None: it does not.
     """
+    if problem.on_disk:
+        return "keras_fit", "the rows do not fit in memory, and are read from the disk"
     if own_training is not None:
         return "keras_fit", f"Keras's own fit trains it, a fold at a time: {own_training}"
     if kind != "auto":

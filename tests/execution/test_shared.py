@@ -95,3 +95,21 @@ def test_the_next_owner_removes_leftovers_and_leaves_files_in_use(tmp_path, monk
     assert second.path.exists()
     first.close()
     second.close()
+
+
+def test_a_mapped_file_is_mapped_by_the_receiver_and_not_copied(tmp_path):
+    path = tmp_path / "rows.npy"
+    written = np.lib.format.open_memmap(path, "w+", np.float32, (500, 70), fortran_order=True)
+    written[:] = np.arange(35_000).reshape(500, 70)
+    written.flush()
+    arrays = SharedArrays()
+    try:
+        message = arrays.dumps(np.load(path, mmap_mode="r"))
+        size = arrays.path.stat().st_size
+    finally:
+        arrays.close()
+    received = pickle.loads(message)
+    assert (0, True) == (size, len(message) < MIN_BYTES)
+    assert isinstance(received, np.memmap)
+    assert received.flags.f_contiguous
+    np.testing.assert_array_equal(written, received)

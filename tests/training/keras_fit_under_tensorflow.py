@@ -16,6 +16,7 @@ from training.trainer_contract import (
     images,
     linear,
     run,
+    same,
     separable,
     sequences,
     spec,
@@ -23,7 +24,7 @@ from training.trainer_contract import (
 )
 
 from hpsearch.models import make_training_defaults
-from hpsearch.training.keras import shared_model
+from hpsearch.training.keras import graph_steps, shared_model
 from hpsearch.training.keras.graph_steps import GraphSteps
 from hpsearch.training.keras.keras_fit import KerasFitTrainer
 from hpsearch.training.keras.shared_model import BatchSteps
@@ -224,3 +225,22 @@ def test_a_frozen_trial_gives_the_bits_of_an_uninterrupted_one() -> None:
         assert first is not None
         assert second is not None
         assert first.tobytes() == second.tobytes()
+
+
+def on_disk(problem: Problem, path: Path) -> Problem:
+    """The same problem, its rows mapped from a file."""
+    np.save(path, problem.features)
+    return replace(problem, features=np.load(path, mmap_mode="r"), on_disk=True)
+
+
+@pytest.mark.parametrize("params", [{"dropout": 0.3}, {"class_weight": "balanced"}])
+def test_rows_on_disk_are_trained_part_by_part_to_the_bits_of_rows_in_memory(
+    params: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph_steps, "PART_BYTES", 25 * 5 * 4 * 2)  # two batches
+    problem = replace(separable(), weights=np.linspace(0, 2, 120, dtype=np.float32))
+    trial = spec(epochs=3, batch_size=25, schedule="cosine", **params)
+    expected = run(KerasFitTrainer(problem), [trial])[1][0]
+    found = run(KerasFitTrainer(on_disk(problem, tmp_path / "rows.npy")), [trial])[1][0]
+    assert (None, "COMPLETE") == (found.traceback, found.state)
+    assert same(expected, found)

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 SOME = (
     "is_tensorflow or (is_that_of_fit and params2)"
     " or same_seed or one_trace or is_fitted_is or realmlp or frozen_trial"
+    " or (on_disk and params0)"
 )
 
 

@@ -5,6 +5,7 @@ They are fitted on the scaled development rows before the locked rows are read.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from ...data.schema import Schema
 from ...data.target_transform import apply_target_transforms, inverse_transform_target
 from ...training.problem import Problem
 from .holdout_metrics import compute_or_warn
+
+logger = logging.getLogger("hpsearch.study")
 
 N_WORDS = 1 << 18  # hash buckets of words and pairs of words
 PAIR_FACTOR = 1_000_003
@@ -37,7 +40,13 @@ class Baseline:
 
     def predict(self, schema: Schema, locked: TestRows) -> np.ndarray:
         """Predict the locked rows, (n_test, n_outputs)."""
-        rows = self.problem.statistics[0].apply(schema.expand(locked.columns))
+        size = max(1, MAX_NUMBERS // int(np.prod(self.problem.row_shape)))
+        columns = locked.columns
+        parts = [columns[start : start + size] for start in range(0, len(columns), size)]
+        return np.concatenate([self._predict_part(schema.expand(part)) for part in parts])
+
+    def _predict_part(self, features: np.ndarray) -> np.ndarray:
+        rows = self.problem.statistics[0].apply(features)
         numbers = _flatten_rows(rows, self.problem.array_inputs)
         with _limit_threads(numbers):
             return self.model(numbers)
@@ -53,7 +62,9 @@ def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
         return ()
     if any(c.kind == "image" and len(c.shape) == 1 for c in problem.column_inputs):
         return ()  # the locked rows have pixels, which only the served model passes to the backbone
-    features = problem.features if problem.windows is None else problem.take(np.arange(n_rows))
+    taken = _sample_rows(problem)
+    whole = problem.windows is None and not problem.on_disk
+    features = problem.features if whole else problem.take(np.arange(n_rows)[taken])
     rows = _flatten_rows(problem.statistics[0].apply(features), problem.array_inputs)
     fitted = []
     for name, estimator in make_estimators(
@@ -64,8 +75,8 @@ def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
             estimator,
             problem.task,
             rows,
-            problem.target,
-            problem.weights,
+            problem.target[taken],
+            None if problem.weights is None else problem.weights[taken],
             problem.target_transforms,
         )
         with _limit_threads(rows):
@@ -73,6 +84,20 @@ def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
         if model is not None:
             fitted.append(Baseline(name, model, problem))
     return tuple(fitted)
+
+
+def _sample_rows(problem: Problem) -> np.ndarray | slice:
+    """Sample evenly spaced rows if all are on disk, as many as baselines may have in memory."""
+    n_rows = len(problem.target)
+    n_taken = max(2, MAX_NUMBERS // problem.row_shape[0])
+    if not problem.on_disk or n_taken >= n_rows:
+        return slice(None)
+    logger.warning(
+        "baselines are fitted on %s of %s rows, which are not in memory",
+        f"{n_taken:,}",
+        f"{n_rows:,}",
+    )
+    return np.linspace(0, n_rows - 1, n_taken).astype(np.intp)
 
 
 def _limit_threads(rows: Any) -> AbstractContextManager[object]:

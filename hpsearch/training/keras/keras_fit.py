@@ -17,7 +17,7 @@ import numpy as np
 from ...errors import TrainingError
 from ...models import load_family
 from ...trial import EpochReport, FoldReport, TrialResult, TrialSpec, Value
-from ..batching import batch_size, derive_order_seed, draw_epoch_order
+from ..batching import batch_size, derive_order_seed, draw_disk_order, draw_epoch_order
 from ..checkpoint import decode_fitting
 from ..class_weights import class_weights
 from ..problem import Precision, Problem
@@ -329,7 +329,7 @@ class KerasFitTrainer:
     ) -> float:
         """Return a fold's training loss; `losses` are earlier mean validation losses."""
         rows, size = self.problem.folds[fold].train, batch_size(params)
-        order = draw_epoch_order(derive_order_seed(rows), epoch, len(rows))
+        order = self._draw_order(rows, epoch)
         rates = shares = None
         if not architecture.is_user_compiled:
             steps = {"n_steps": -(-len(rows) // size), "n_epochs": trial.planned or trial.epochs}
@@ -343,6 +343,13 @@ class KerasFitTrainer:
             rates=rates,
             shares=shares,
         )
+
+    def _draw_order(self, rows: np.ndarray, epoch: int) -> np.ndarray:
+        seed, features = derive_order_seed(rows), self.problem.features
+        if not self.problem.on_disk:
+            return draw_epoch_order(seed, epoch, len(rows))
+        row_bytes = features.itemsize * features.shape[1]
+        return draw_disk_order(seed, epoch, len(rows), row_bytes)
 
     def _resolve_params(self, trial: TrialSpec) -> dict[str, Value]:
         return self.problem.resolve(trial.params)
@@ -361,4 +368,5 @@ class KerasFitTrainer:
 
     @cached_property
     def _backend_features(self) -> Any:
-        return to_backend_array(self.problem.features)
+        features = self.problem.features
+        return features if self.problem.on_disk else to_backend_array(features)

@@ -72,7 +72,8 @@ class SharedModel:
         Args:
             model: Built and compiled.
             problem: The problem.
-            features: `resident(problem.features)`, which all networks share.
+            features: `to_backend_array(problem.features)`, which all networks share; unused if
+                they are on disk.
         """
         import keras
 

@@ -1,0 +1,83 @@
+"""Studies whose rows do not fit in memory."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+import hpsearch
+from hpsearch.errors import SpecError
+
+N = 400
+LITTLE = 1e-5  # GiB
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lake")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 3))
+    x[rng.random(x.shape) < 0.05] = np.nan
+    columns = {f"x{i}": x[:, i] for i in range(3)}
+    label = np.where(np.nan_to_num(x[:, 0]) + 0.3 * rng.normal(size=N) > 0, "yes", "no")
+    table = pa.table({**columns, "shop": rng.choice(["a", "b", "c"], N), "y": label})
+    for i in range(4):
+        parquet.write_table(table.slice(i * 100, 100), folder / f"part-{i}.parquet")
+    return folder
+
+
+def declare(lake, memory_gib=LITTLE, **sections):
+    return {
+        "study": "streamed",
+        "data": {"source": str(lake), "target": "y", "memory_gib": memory_gib},
+        "cross_validation": {"folds": 2},
+        "search_space": {
+            "learning_rate": {"type": "float", "low": 0.01, "high": 0.1, "log": True},
+            "units": 4,
+            "layers": 1,
+            "batch_size": 64,
+        },
+        "training": {"epochs": 2},
+        "budget": {"trials": 2},
+        "selection": {"finalists": 1},
+        **sections,
+    }
+
+
+def test_check_tells_that_the_rows_are_read_from_the_disk(lake, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = str(hpsearch.check(declare(lake)))
+    assert "note: the rows would need 2.98e-05 GiB of memory, and there are 1e-05 GiB" in text
+    assert "read from mlruns/sources/rows on the disk, and keras_fit trains" in text
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"training": {"trainer": "vectorized"}}, "training.trainer: vectorized holds all rows"),
+        ({"execution": {"executor": "ray"}}, "execution.executor: ray sends the rows to its"),
+    ],
+)
+def test_what_needs_the_rows_in_memory_is_refused(lake, tmp_path, monkeypatch, sections, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecError) as caught:
+        hpsearch.check(declare(lake, **sections))
+    assert said in str(caught.value)
+    assert "allow more memory with data.memory_gib" in str(caught.value)
+
+
+@pytest.mark.long
+def test_a_study_on_disk_has_the_scores_of_one_in_memory(lake, tmp_path, monkeypatch):
+    pytest.importorskip("tensorflow")
+    found = []
+    for name, memory_gib in (("small", None), ("large", LITTLE)):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        training = {"epochs": 2, "trainer": "keras_fit"}
+        spec = declare(lake, memory_gib, training=training, execution={"workers": 1})
+        found.append(hpsearch.tune(spec, offline=True))
+    small, large = found
+    assert (2, 2) == tuple(len(result.frame()) for result in found)
+    for column in ("score", "score_std", "epochs"):
+        np.testing.assert_array_equal(small.frame()[column], large.frame()[column], column)
+    assert small.test == large.test
