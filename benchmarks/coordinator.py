@@ -171,7 +171,7 @@ def run(
             writer.write(StudyCreated(study="free", key="free", objective=goal))
             return Search(
                 writer=writer,
-                sampler=make_sampler(sampler, SPACE, direction="maximize", seed=0),
+                make_sampler=lambda: make_sampler(sampler, SPACE, direction="maximize", seed=0),
                 executor=executor,
                 limits=StoppingCriteria(trials),
                 seed=0,

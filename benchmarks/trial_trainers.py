@@ -105,7 +105,7 @@ def trainer_study(kind: str, configs: list[Config], data: str) -> list[float]:
             with uploader:
                 history = Search(
                     writer=writer,
-                    sampler=GivenPoints(configs),
+                    make_sampler=lambda: GivenPoints(configs),
                     executor=executor,
                     limits=StoppingCriteria(len(configs)),
                     seed=0,

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 from .trial import Direction, State, Value
 
-# Format written by this version. In format 2, an epoch's metrics repeat its scores; in format 1,
-# which no line names, `final` may lack fields.
-FORMAT = 3
+# Format written by this version. In format 3, a trial has one result; in format 2, an epoch's
+# metrics repeat its scores; in format 1, which no line names, `final` may lack fields.
+FORMAT = 4
 
 # ---- parts of events ----
 
@@ -251,6 +251,11 @@ class DeclarationChanged(Event):
     files: Mapping[str, str] | None = None
     environment: Mapping[str, str] | None = None
 
+    @property
+    def affects_training(self) -> bool:
+        """Whether an epoch of the same trial may have another result than before."""
+        return any(key != "training.epochs" for key, _, _ in self.changes)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialAsked(Event):
@@ -287,6 +292,20 @@ class TrialStopRequested(Event):
     kind: ClassVar[str] = "stop"
 
     trial: int
+    request: str  # random
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialExtended(Event):
+    """The user asked to train an ended trial further; its next result replaces the present one.
+
+    The epochs that follow continue its curves: those that the journal has are not written again.
+    """
+
+    kind: ClassVar[str] = "extended"
+
+    trial: int
+    epochs: int  # maximum, from the first epoch on
     request: str  # random
 
 
@@ -530,11 +549,12 @@ class StudyRenamed(Event):
 KINDS: tuple[type[Event], ...] = (
     *(StudyCreated, StudyResumed, DeclarationChanged),
     *(TrialAsked, DuplicateProposed, TrialStarted, EpochFinished, FoldFinished, TrialFinished),
-    *(PointEnqueued, TrialStopRequested),
+    *(PointEnqueued, TrialStopRequested, TrialExtended),
     *(TrainerChanged, SearchEnded, FinalistScored, WinnerChosen, PredictionsRestored),
     *(WinnerFitted, LockedRowsRead, WinnerEvaluated, PlotsDrawn, ModelPromoted),
     *(StudyNoted, StudyRenamed),
 )
 RUNS = (StudyCreated, StudyResumed)  # these start a run and name the format of the following lines
-Request = PointEnqueued | TrialStopRequested  # of a user, while the study runs or between runs
+# Of a user, while the study runs or between runs.
+Request = PointEnqueued | TrialStopRequested | TrialExtended
 CURVES = (EpochFinished, FoldFinished)  # not needed for tables of results

@@ -34,6 +34,7 @@ from .events import (
     StudyRenamed,
     StudyResumed,
     TrialAsked,
+    TrialExtended,
     TrialFinished,
     TrialStarted,
     TrialStopRequested,
@@ -48,7 +49,7 @@ from .trial_growth import apply_event
 # Events that may happen outside of a run.
 BETWEEN_RUNS = (
     *(DeclarationChanged, ModelPromoted, StudyNoted, StudyRenamed),
-    *(PointEnqueued, TrialStopRequested),
+    *(PointEnqueued, TrialStopRequested, TrialExtended),
 )
 
 
@@ -65,6 +66,9 @@ class History:
         self._lost: list[Trial] = []  # attempts replaced by a later one
         self.last: dict[int, Trial] = {}  # number -> last attempt, in order of creation
         self.ended: list[Trial] = []  # in order of their results
+        self.results: list[Trial] = []  # the same, with results that a later one has replaced
+        self.extensions: dict[int, Trial] = {}  # ended trials that are trained further, as copies
+        self._extended_at: dict[int, int] = {}  # number -> `seq` of the latest request
         # Inputs of the sampler, in order: a trial's number when it is created and again when it
         # ends, and duplicate proposals.
         self.order: list[int | DuplicateProposed] = []
@@ -115,7 +119,7 @@ class History:
                 self._apply_predictions(event)
             case DuplicateProposed():
                 self.order.append(event)
-            case PointEnqueued() | TrialStopRequested():
+            case PointEnqueued() | TrialStopRequested() | TrialExtended():
                 self._apply_request(event)
             case ModelPromoted():
                 self.promotions.append(event)
@@ -167,11 +171,39 @@ class History:
         if self.has_request(event.request):
             return
         self._requests.add(event.request)
-        if isinstance(event, TrialStopRequested):
-            self.stop_requested.add(event.trial)
-        else:
-            self.enqueued.append(event)
-            self.end = None
+        match event:
+            case TrialStopRequested():
+                self.stop_requested.add(event.trial)
+            case TrialExtended():
+                self._start_extension(event)
+            case PointEnqueued():
+                self.enqueued.append(event)
+                self.end = None
+
+    def _start_extension(self, event: TrialExtended) -> None:
+        """Copy an ended trial, which keeps its result until the copy has one."""
+        number = event.trial
+        trial = self.last.get(number)
+        if trial is None or not trial.is_finished or number in self.extensions:
+            return
+        self.extensions[number] = trial.make_extension(event.epochs)
+        self._extended_at[number] = event.seq
+        self.stop_requested.discard(number)
+        self.end, self.asked_since_final = None, True
+
+    def _end_extension(self, number: int) -> tuple[Trial, ...]:
+        """Replace a trial's result by that of its extension, unless that has failed."""
+        extension, earlier = self.extensions.pop(number), self.last[number]
+        if extension.state == "FAILED":
+            return ()
+        if number in self.stop_requested:  # it was planned for no more than it has
+            extension.epochs = extension.n_epochs
+        self.last[number] = extension
+        self.ended = [trial for trial in self.ended if trial is not earlier]
+        self.ended.append(extension)
+        self.results.append(extension)
+        self.finalists.pop(number, None)
+        return (extension,)
 
     def has_request(self, request: str) -> bool:
         """Whether a user's request was recorded."""
@@ -198,9 +230,19 @@ class History:
             epochs=event.epochs,
             asked=event.time,
             revision=len(self.changes),
+            training_revision=self.training_revision,
         )
         self.last[number] = asked
         return (asked, *lost)
+
+    @property
+    def training_revision(self) -> int:
+        """Number of accepted changes after which an epoch may have another result."""
+        return sum(change.affects_training for change in self.changes)
+
+    def latest(self, number: int) -> Trial:
+        """Return what a trial's worker trains: the last attempt, or what extends it."""
+        return self.extensions.get(number) or self.last[number]
 
     def _find_attempt(self, number: int, attempt: int) -> Trial | None:
         last = self.last.get(number)
@@ -225,11 +267,17 @@ class History:
     def _apply_progress(
         self, event: EpochFinished | TrialStarted | FoldFinished | TrialFinished
     ) -> tuple[Trial, ...]:
-        trial = self._find_attempt(event.trial, event.attempt)
+        extension = self.extensions.get(event.trial)
+        if extension is not None and event.seq < self._extended_at[event.trial]:
+            return ()  # an earlier event, which is applied again
+        trial = extension or self._find_attempt(event.trial, event.attempt)
         if trial is None or not apply_event(trial, event):
             return ()
         if isinstance(event, TrialFinished):
+            if extension is not None:
+                return self._end_extension(event.trial)
             self.ended.append(trial)
+            self.results.append(trial)
             self.order.append(trial.number)
         return (trial,)
 
@@ -381,7 +429,7 @@ class History:
     def improvements(self) -> Iterator[tuple[Trial, float]]:
         """The complete trials in order of ending, each with the best score so far."""
         best: float | None = None
-        for trial in self.ended:
+        for trial in self.results:
             if trial.state != "COMPLETE" or not is_score(trial.score):
                 continue
             if best is None or self._is_better(trial, best):
@@ -446,6 +494,8 @@ def concerns_trials(event: Event, trials: Collection[int]) -> bool:
     """Whether an event changes one of these trials."""
     match event:
         case TrialAsked() | TrialStarted() | EpochFinished() | FoldFinished() | TrialFinished():
+            return event.trial in trials
+        case TrialExtended():
             return event.trial in trials
     return False
 

@@ -127,6 +127,7 @@ class Trial:
     epochs: int  # the maximum
     asked: int  # milliseconds since the epoch
     revision: int = 0  # accepted changes of code, versions or training so far
+    training_revision: int = 0  # of these, the ones after which a checkpoint cannot be used
     started: int | None = None  # likewise; None while it waits for a worker
     ended: int | None = None  # the same
     state: TrialState = "WAITING"  # LOST: replaced by a later attempt
@@ -148,7 +149,7 @@ class Trial:
     scores: list[list[float]] = field(default_factory=list)  # (n_epochs, n_folds)
     folds: list[list[float]] = field(default_factory=list)  # sequential folds: (n_epochs,) each
     curves: dict[str, list[list[float]]] = field(default_factory=dict)  # (n_epochs, n_folds) each
-    means: Sequence[float] | None = None  # mean scores, kept when the curves are dropped
+    means: Sequence[float] | None = None  # mean scores of the epochs whose curves are dropped
 
     @property
     def name(self) -> str:
@@ -168,6 +169,20 @@ class Trial:
             return self.spec
         return replace(self.spec, epochs=self.n_epochs, planned=self.epochs)
 
+    def make_extension(self, epochs: int) -> Trial:
+        """Copy the trial, to be trained further, to `epochs` in all."""
+        return replace(
+            self,
+            epochs=epochs,
+            state="WAITING",
+            ended=None,
+            finalist_score=None,
+            times=list(self.times),
+            scores=list(self.scores),
+            folds=[],
+            curves={name: list(rows) for name, rows in self.curves.items()},
+        )
+
     def refit_spec(self, seed: int) -> TrialSpec:
         """The spec to train the trial again up to its best epoch, with the same learning rates."""
         assert self.best_epoch is not None
@@ -184,7 +199,7 @@ class Trial:
         Pruners compare other trials with the means; `history.restore_curves` reads the rest from
         the journal. Otherwise curves would take most of the memory of a long study.
         """
-        if self.means is None:
+        if self.means is None or self.times:
             self.means = array("d", self.mean_scores())
         if self.fold_scores is not None:
             self.fold_scores = array("d", self.fold_scores)
@@ -207,13 +222,18 @@ class Trial:
     @property
     def n_epochs(self) -> int:
         """Number of reported epochs."""
-        return len(self.times if self.means is None else self.means)
+        return self.n_dropped + len(self.times)
+
+    @property
+    def n_dropped(self) -> int:
+        """Number of epochs whose curves are dropped; those of the later ones are there."""
+        return 0 if self.means is None else len(self.means)
 
     def mean_scores(self) -> Sequence[float]:
         """Mean score over the folds, per epoch."""
-        if self.means is not None:
+        if self.means is not None and not self.scores:
             return self.means
-        return [mean(scores) for scores in self.scores]
+        return [*(self.means or ()), *map(mean, self.scores)]
 
 
 def mean(values: Sequence[float]) -> float:

@@ -24,7 +24,9 @@ def apply_event(
 def _start(trial: Trial, event: TrialStarted) -> bool:
     if trial.state != "WAITING":
         return False
-    trial.started, trial.state = event.time, "RUNNING"
+    if trial.started is None:  # else it is trained further
+        trial.started = event.time
+    trial.state = "RUNNING"
     return True
 
 

@@ -17,6 +17,17 @@ class EnqueueAnswer(Answer):
     """Whether a process runs the study; if not, the next `tune` trains the trial."""
 
 
+class ExtendAnswer(Answer):
+    """Answer of `extend`."""
+
+    study: str
+    trial: int
+    epochs: int
+    """All epochs that the trial will have, unless it stops early."""
+    is_running: bool
+    """Whether a process runs the study; if not, the next `tune` trains the trial."""
+
+
 class StopAnswer(Answer):
     """Answer of `stop`."""
 

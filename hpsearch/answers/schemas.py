@@ -19,6 +19,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "enqueue": action.EnqueueAnswer,
     "export": action.ExportAnswer,
     "export-model": action.ExportModelAnswer,
+    "extend": action.ExtendAnswer,
     "gc": action.GcAnswer,
     "init": result.InitAnswer,
     "models": action.ModelsAnswer,

@@ -1,4 +1,4 @@
-"""Commands that steer a study, also while another process runs it: enqueue, stop."""
+"""Commands that steer a study, also while another process runs it: enqueue, extend, stop."""
 
 from __future__ import annotations
 
@@ -42,6 +42,34 @@ def enqueue(
     print_line(f"enqueued: {point}")
     if not done.is_running:
         print_line(f"no process runs {study}: the next hpsearch tune trains it")
+
+
+@main.command()
+@click.argument("study", shell_complete=complete_studies)
+@click.argument("trial", shell_complete=complete_trial_numbers)
+@click.option("--epochs", type=click.IntRange(1), required=True, help="How many in all.")
+@json_option
+def extend(study: str, trial: str, epochs: int, as_json: bool) -> None:
+    """Train TRIAL of STUDY, which has ended, on to more epochs, beyond its budget of trials.
+
+    Also while the study runs. TRIAL is 5, trial-5 or best. It goes on from its checkpoint, or
+    from the first epoch if it has none; its new score replaces the present one.
+    """
+    from ..reporting.terminal_tables import trial_number
+    from ..study.steering import extend_trial
+    from .study_paths import require_journal
+
+    journal = require_journal(study)
+    number = trial_number(journal, trial)
+    is_running = extend_trial(journal, number, epochs)
+    if as_json:
+        from ..answers.action_answers import ExtendAnswer
+
+        print_answer(ExtendAnswer(study=study, trial=number, epochs=epochs, is_running=is_running))
+        return
+    print_line(f"trial {number} is trained on to {epochs} epochs")
+    if not is_running:
+        print_line(f"no process runs {study}: the next hpsearch tune does it")
 
 
 @main.command()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import JournalError
 from ..event_codec import FormatError, decode_event, encode_event
-from ..events import PointEnqueued, Request, TrialStopRequested
+from ..events import Request
 from ..platforms.files import atomic_write, make_folder
 from .ownership import find_owner
 from .writer import Journal
@@ -41,7 +41,7 @@ class Inbox:
         for file in files:
             try:
                 request = decode_event(file.read_bytes())
-                if not isinstance(request, PointEnqueued | TrialStopRequested):
+                if not isinstance(request, Request):
                     raise FormatError("it is another kind of event")
             except (OSError, FormatError) as error:
                 logger.warning("%s: is not a request, and is ignored: %s", file, error)

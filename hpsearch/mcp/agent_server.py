@@ -43,7 +43,7 @@ def build_server(tools: AgentTools, version: str) -> MCPServer[Any]:
     reading = (tools.studies, tools.status, tools.top, tools.show, tools.compare)
     kinds: tuple[tuple[ToolAnnotations, tuple[Callable[..., Any], ...]], ...] = (
         (READS, (tools.check, tools.plan, *reading)),
-        (ADDS, (_make_tune(tools), tools.enqueue, tools.stop)),
+        (ADDS, (_make_tune(tools), tools.enqueue, tools.extend, tools.stop)),
         (REPLACES, (tools.promote,)),
     )
     for kind, of_kind in kinds:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ..answers.action_answers import EnqueueAnswer, PromoteAnswer, StopAnswer
+from ..answers.action_answers import EnqueueAnswer, ExtendAnswer, PromoteAnswer, StopAnswer
 from ..answers.from_journal import (
     compare_trials,
     describe_status,
@@ -42,7 +42,7 @@ from ..spec.study_file import StudyFile
 from ..study import in_use
 from ..study.check import check as check_study
 from ..study.maintenance.plan import plan as plan_study
-from ..study.steering import enqueue_point, stop_trial
+from ..study.steering import enqueue_point, extend_trial, stop_trial
 from ..study.study_reader import load
 from ..tracking.store import find_journal, list_journals
 from ..trial import Value
@@ -152,15 +152,31 @@ class AgentTools:
         this server's budget.
         """
         journal = self._find(study)
+        with self._paid_trial():
+            done = enqueue_point(journal, params, like=like, epochs=epochs)
+        return EnqueueAnswer(study=study, params=dict(done.params), is_running=done.is_running)
+
+    @contextmanager
+    def _paid_trial(self) -> Iterator[None]:
+        """Spend a trial of the budget, unless the request for it is refused."""
         with self._lock:
             self._settle()
             self._limits.take_trial(0 if self._run is None else self._run.reserved)
             try:
-                done = enqueue_point(journal, params, like=like, epochs=epochs)
+                yield
             except HpsearchError:
                 self._limits.trials += 1
                 raise
-        return EnqueueAnswer(study=study, params=dict(done.params), is_running=done.is_running)
+
+    def extend(self, study: str, trial: int, epochs: int) -> ExtendAnswer:
+        """Train a trial that has ended on to `epochs` in all; its new score replaces the old one.
+
+        It counts as a trial of this server's budget.
+        """
+        journal = self._find(study)
+        with self._paid_trial():
+            is_running = extend_trial(journal, trial, epochs)
+        return ExtendAnswer(study=study, trial=trial, epochs=epochs, is_running=is_running)
 
     def stop(self, study: str, trial: int | None = None) -> StopAnswer:
         """Stop a trial after its epoch, or the run of a study, which `tune` continues later."""

@@ -25,7 +25,7 @@ class SpendLimits:
             raise _make_error("minutes")
 
     def take_trial(self, reserved: int) -> None:
-        """Spend a trial that is enqueued.
+        """Spend a trial that is enqueued or extended.
 
         Args:
             reserved: Trials that a run may still suggest.
@@ -42,7 +42,7 @@ class SpendLimits:
     ) -> tuple[int, float]:
         """Limit the declared budget of a study, which is a total over all of its runs.
 
-        Enqueued trials were paid for when they were enqueued.
+        Enqueued and extended trials were paid for when that was requested.
 
         Args:
             history: The study so far.
@@ -57,7 +57,8 @@ class SpendLimits:
         """
         self.require_minutes()
         paid = len(history.last) + len(history.enqueued)
-        if self.trials <= 0 and not history.enqueued and paid < trials:
+        is_due = history.enqueued or history.extensions
+        if self.trials <= 0 and not is_due and paid < trials:
             raise _make_error("trials")
         most = history.seconds / 60 + self.minutes
         return min(trials, paid + max(0, self.trials)), min(minutes or most, most)

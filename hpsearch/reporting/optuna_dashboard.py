@@ -47,8 +47,8 @@ class DashboardStudy:
         """
         self._follower.update()
         history = self._follower.history
-        add_ended_trials(self._study, history, history.ended[self._sent :])
-        self._sent = len(history.ended)
+        add_ended_trials(self._study, history, history.results[self._sent :])
+        self._sent = len(history.results)
 
 
 def serve_dashboard(journal: Path, port: int) -> None:

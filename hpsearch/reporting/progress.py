@@ -19,7 +19,7 @@ from ..events import (
     WinnerChosen,
 )
 from ..history import History
-from ..trial import is_better
+from ..trial import TrialState, is_better
 from ..verdict import describe_members, describe_pending_comparison
 from .study_follower import describe_phase, find_phase
 from .study_status import estimate_left
@@ -58,6 +58,7 @@ class Progress:
 
     def listen(self, event: Event) -> None:
         """Apply one event of the journal."""
+        replaced = self._find_replaced(event)
         if not isinstance(event, EpochFinished):
             self._history.apply(event)
         self.phase = find_phase(event, self.phase)
@@ -65,14 +66,25 @@ class Progress:
             case StudyResumed():
                 self._done_before = self.done
             case EpochFinished():
-                epochs = self._history.last[event.trial].epochs
+                epochs = self._history.latest(event.trial).epochs
                 self.running = (event.trial, event.epoch + 1, epochs)
             case TrialFinished():
-                self._count_result(event)
+                self._count_result(event, replaced)
 
-    def _count_result(self, event: TrialFinished) -> None:
-        self.done += 1
+    def _find_replaced(self, event: Event) -> TrialState | None:
+        """Return the state of the result that the event replaces, if there is one."""
+        if isinstance(event, TrialFinished) and event.trial in self._history.extensions:
+            return self._history.last[event.trial].state
+        return None
+
+    def _count_result(self, event: TrialFinished, replaced: TrialState | None) -> None:
         self.running = None
+        if replaced is None:
+            self.done += 1
+        elif event.state == "FAILED":
+            return  # the earlier result stays
+        else:
+            self.states[replaced] -= 1
         self.front = len(self._history.pareto_front())
         self.states[event.state] = self.states.get(event.state, 0) + 1
         if event.state == "COMPLETE" and self._is_better(event.score):

@@ -120,7 +120,7 @@ class StudyFollower:
 
     def _keep_or_drop_curves(self, trial: Trial) -> None:
         """Drop the curves of all but the best trials if there are thousands."""
-        if trial.state != "COMPLETE" or not is_score(trial.score):
+        if trial.state != "COMPLETE" or not is_score(trial.score) or trial.n_dropped:
             trial.drop_curves()
             return
         rank = (orient(trial.score or 0.0, self.history.direction), -trial.number, trial)

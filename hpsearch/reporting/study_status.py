@@ -58,13 +58,14 @@ def study_status(follower: StudyFollower) -> StudyStatus:
     ended = done - follower.ended_before
     rate = ended / minutes if ended and minutes else None
     is_open = state == "running"  # trials of a killed run are not running
+    open_trials = [*history.trials, *history.extensions.values()]
     return StudyStatus(
         state=state,
         phase=_describe_phase(follower, state),
         done=done,
         total=total,
-        running=[t for t in history.trials if t.state == "RUNNING"] if is_open else [],
-        waiting=[t for t in history.trials if t.state == "WAITING"] if is_open else [],
+        running=[t for t in open_trials if t.state == "RUNNING"] if is_open else [],
+        waiting=[t for t in open_trials if t.state == "WAITING"] if is_open else [],
         enqueued=_pending_points(history) if state != "finished" else [],
         rungs=_count_rungs(history),
         seconds=history.seconds + since,

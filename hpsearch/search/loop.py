@@ -61,7 +61,7 @@ class Search:
         self,
         *,
         writer: EventWriter,
-        sampler: Sampler,
+        make_sampler: Callable[[], Sampler],
         executor: Executor,
         limits: StoppingCriteria,
         seed: int,
@@ -77,11 +77,14 @@ class Search:
 
         With `in_rounds`, new trials are suggested after all earlier ones have ended, so that
         suggestions and verdicts do not depend on the workers' speed. A point that `memory` finds
-        is not trained again; the sampler gets its result, and it does not count.
+        is not trained again; the sampler gets its result, and it does not count. Samplers learn a
+        trial once, so `make_sampler` makes another one when a trial's result is replaced.
         """
         self.history = writer.history
         self._writer = writer
-        self._sampler = sampler
+        self._make_sampler = make_sampler
+        self._sampler = make_sampler()
+        self._sampler_is_outdated = False  # a result that it has was replaced
         self._pruner = pruner or NoPruner()
         self._executor = executor
         self._limits = limits
@@ -149,6 +152,7 @@ class Search:
             if place == self.history.next_number // self._together:  # it was incomplete
                 trials += self._ask_population()
             self._submit_trials(*trials)
+        self._submit_extensions(len(self.history.extensions))
 
     def _record_end(self) -> None:
         """Record why the search has ended, unless it was only stopped."""
@@ -188,6 +192,14 @@ class Search:
             events.append(self._asked_event(number, point.params, epochs, point.request))
         return self._record_asked(events)
 
+    def _submit_extensions(self, room: int) -> None:
+        """Submit up to `room` ended trials that the user wants to train further."""
+        if not self._is_over():
+            waiting = [t for n, t in self.history.extensions.items() if n not in self._submitted]
+            for trial in waiting[:room]:
+                logger.info("trial %d is trained on to %d epochs", trial.number, trial.epochs)
+                self._submit_trials(trial)
+
     # ---- asking ----
 
     def _fill_executor(self) -> None:
@@ -196,6 +208,7 @@ class Search:
                 self._tell_sampler()
             elif self.history.next_number % self._executor.capacity == 0:
                 return  # the round has all its trials
+        self._submit_extensions(max(0, self._executor.capacity - len(self._submitted)))
         while self._executor.capacity - len(self._submitted) >= self._together:
             asked = self._ask_population()
             if not asked:
@@ -311,12 +324,14 @@ class Search:
             fault_injection.fault_point("after_dispatch")
 
     def _rungs_of(self, trial: Trial) -> tuple[int, ...]:
-        if self._retries.runs_single(trial.number):
+        if self._retries.runs_single(trial.number) or trial.number in self.history.extensions:
             return ()
         return self._pruner.rungs(trial.number, trial.epochs)
 
     def _next_attempt(self, trial: Trial) -> Trial:
         """Return the next attempt at a trial that lost its worker or its run."""
+        if trial.number in self.history.extensions:
+            return trial  # it goes on with the epochs that it has
         spec = trial.spec
         self._writer.defer_sync(
             TrialAsked(
@@ -358,11 +373,11 @@ class Search:
                     self._handle_loss(report)
 
     def _handle_progress(self, reports: Sequence[Started | EpochReport | FoldReport]) -> None:
-        events = [self._progress_event(report) for report in reports]
+        events = [self._progress_event(r) for r in reports if not self._is_recorded(r)]
         self._writer.write_all(events, sync=False)  # lost ones are measured again
         for report in reports:
             if isinstance(report, EpochReport) and report.checkpoint is not None:
-                trial = self.history.last[report.trial]
+                trial = self.history.latest(report.trial)
                 self._checkpoints.save(trial, report.checkpoint, self.history)
         for number in self.history.stop_requested.intersection(r.trial for r in reports):
             self._stop_trial(number)
@@ -372,13 +387,22 @@ class Search:
             self._waiting |= at_rung
             self._decide_rungs()
 
+    def _is_recorded(self, report: Started | EpochReport | FoldReport) -> bool:
+        """Whether the journal has an epoch already, of a trial that is trained further."""
+        extension = self.history.extensions.get(report.trial)
+        return (
+            extension is not None
+            and isinstance(report, EpochReport)
+            and report.epoch < extension.n_epochs
+        )
+
     def _is_at_rung(self, report: EpochReport | FoldReport) -> bool:
-        trial = self.history.last[report.trial]
+        trial = self.history.latest(report.trial)
         n_epochs = trial.n_epochs if isinstance(report, EpochReport) else report.epoch + 1
         return n_epochs in self._rungs_of(trial)
 
     def _progress_event(self, report: Started | EpochReport | FoldReport) -> Event:
-        attempt = self.history.last[report.trial].attempt
+        attempt = self.history.latest(report.trial).attempt
         match report:
             case Started(number):
                 return TrialStarted(trial=number, attempt=attempt)
@@ -443,8 +467,12 @@ class Search:
         fault_injection.fault_point("before_result")
         del self._submitted[result.number]
         self._waiting.discard(result.number)
+        is_extension = result.number in self.history.extensions
         self._writer.defer_sync(self._event_of(result))
-        self._checkpoints.remove(result.number)
+        if is_extension:
+            self._sampler_is_outdated = True
+        elif result.state == "FAILED":
+            self._checkpoints.remove(result.number)
         outcome = result.error or f"score {result.score}"
         logger.info("trial %d: %s, %s", result.number, result.state, outcome)
         fault_injection.fault_point("after_result")
@@ -458,6 +486,9 @@ class Search:
 
     def _tell_sampler(self) -> None:
         """Tell the sampler the ended trials."""
+        if self._sampler_is_outdated:
+            self._sampler, self._sampler_is_outdated = self._make_sampler(), False
+            self._untold = replay_trials(self.history, self._sampler, in_rounds=self._in_rounds)
         for number in sorted(self._untold):
             tell_ended(self._sampler, self.history.last[number])
             fault_injection.fault_point("after_tell")
@@ -467,18 +498,19 @@ class Search:
         """Convert a result to its event; predictions are written to a file."""
         names = [name for name, _ in self.history.objectives]
         has_several = len(names) > 1
+        was_complete = self.history.last[result.number].state == "COMPLETE"  # and is extended
         predictions, crc32 = self._writer.write_predictions(result)
         return TrialFinished(
             trial=result.number,
             attempt=result.attempt,
-            state=result.state,
+            state="COMPLETE" if was_complete and result.state == "PRUNED" else result.state,
             score=result.score,
             spread=result.spread,
             best_epoch=result.best_epoch,
             fold_scores=None if result.fold_scores is None else to_list(result.fold_scores),
             seconds=result.seconds,
             n_parameters=result.n_parameters,
-            values=objective_values(self.history.last[result.number], result, names)
+            values=objective_values(self.history.latest(result.number), result, names)
             if has_several
             else None,
             latency_ms=result.latency_ms if has_several else None,
@@ -490,7 +522,7 @@ class Search:
         )
 
     def _handle_loss(self, lost: Lost) -> None:
-        trial = self.history.last[lost.trial]
+        trial = self.history.latest(lost.trial)
         logger.info("trial %d: attempt %d is lost: %s", lost.trial, trial.attempt, lost.reason)
         self._waiting.discard(lost.trial)
         together = self._submitted[lost.trial]
@@ -501,7 +533,7 @@ class Search:
             )
         companions = [number for number in together if number in self._submitted]
         for group in self._retries.next_submissions(companions):
-            self._submit_trials(*(self._next_attempt(self.history.last[n]) for n in group))
+            self._submit_trials(*(self._next_attempt(self.history.latest(n)) for n in group))
 
     def _stop_on_failures(self) -> None:
         latest = self.history.ended[self._ended_before :][-MAX_CONSECUTIVE_FAILURES:]

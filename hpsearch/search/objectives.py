@@ -24,5 +24,6 @@ def objective_values(trial: Trial, result: TrialResult, names: Sequence[str]) ->
         elif name == "latency_ms":
             values.append(result.latency_ms)
         else:
-            values.append(mean(trial.curves[f"val/{name}"][result.best_epoch]))
+            curve = result.curves.get(f"val/{name}", trial.curves.get(f"val/{name}", ()))
+            values.append(mean([float(score) for score in curve[result.best_epoch]]))
     return None if None in values else [float(v) for v in values if v is not None]

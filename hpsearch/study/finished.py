@@ -28,7 +28,7 @@ def is_search_over(study: CheckedStudy, history: History, journal: Path) -> bool
     """
     if history.final is None or history.end is None or history.asked_since_final:
         return False
-    if history.enqueued or Inbox(journal.parent).receive():
+    if history.enqueued or history.extensions or Inbox(journal.parent).receive():
         return False
     limits = make_stopping_criteria(study)
     return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ..execution.executor import Executor
 from ..history import History
@@ -29,7 +30,7 @@ def make_search(
     spec = study.spec
     return Search(
         writer=writer,
-        sampler=_make_sampler(study, writer.history),
+        make_sampler=partial(_make_sampler, study, writer.history),
         executor=executor,
         limits=make_stopping_criteria(study),
         pruner=study.pruner,

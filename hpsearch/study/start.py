@@ -23,6 +23,7 @@ from .declaration import Change, Declaration, build_declaration, find_changes, p
 from .git_provenance import record_git_state
 from .prepare import WorkerPool, describe_dataset
 from .resolved_study import ResolvedStudy
+from .steering import find_extensions
 from .warm_start import collect_trials
 
 
@@ -59,9 +60,19 @@ def start_or_resume(
     if found:
         changes = [[change.key, change.then, change.now] for change in found]
         writer.write(DeclarationChanged(changes=changes, **declaration.to_record()))
+        _extend_trials(writer, before, study.spec.training.epochs)
     may_change = study.spec.model_dump(mode="json", include={"budget", "selection"})
     settings = {"workers": workers.workers, "threads": workers.threads, **may_change}
     writer.write(StudyResumed(**settings))
+
+
+def _extend_trials(writer: EventWriter, before: StudyCreated, epochs: int) -> None:
+    """Train the trials further that were trained to the end, if the epochs were raised."""
+    declared = (before.resolved or {}).get("training", {}).get("epochs", epochs)
+    folder = writer.journal.path.parent
+    found = find_extensions(writer.history, folder, before=declared, epochs=epochs)
+    if found:
+        writer.write_all(found)
 
 
 def _start(

@@ -1,4 +1,4 @@
-"""Steer a study while it runs or between runs: enqueue a point, stop a trial or the run."""
+"""Steer a study while it runs or between runs: enqueue a point, stop or extend a trial."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import JournalError, SpecError
-from ..events import CURVES, PointEnqueued, TrialStopRequested
-from ..history import load_history
+from ..events import CURVES, Event, PointEnqueued, TrialExtended, TrialStopRequested
+from ..history import History, load_history
 from ..journal.inbox import post_request
+from ..search.checkpoint_store import CheckpointStore
 from ..spec.study_spec import StudySpec
+from ..training.schedules import depends_on_length
 from ..trial import Trial, Value
 from .initial_trials import find_enqueue_problems, initial_points
 from .recorded_declaration import load_declaration
@@ -53,7 +55,7 @@ def enqueue_point(
     params = _complete(spec, declared)
     if epochs is None and like is not None and "epochs" not in values:
         epochs = history.last[like].epochs
-    request = PointEnqueued(request=secrets.token_hex(8), params=params, epochs=epochs)
+    request = PointEnqueued(request=make_request_id(), params=params, epochs=epochs)
     return Enqueued(params, is_running=post_request(journal, request))
 
 
@@ -68,9 +70,93 @@ def stop_trial(journal: Path, number: int) -> bool:
     """
     history = load_history(journal, without=CURVES)
     trial = history.find_trial(number)
-    if trial.is_finished:
+    if trial.is_finished and number not in history.extensions:
         raise JournalError(f"trial {number} of study {history.name} has ended: {trial.state}")
-    return post_request(journal, TrialStopRequested(trial=number, request=secrets.token_hex(8)))
+    return post_request(journal, TrialStopRequested(trial=number, request=make_request_id()))
+
+
+def extend_trial(journal: Path, number: int, epochs: int) -> bool:
+    """Ask to train an ended trial further; its new result replaces the present one.
+
+    Args:
+        journal: The study's journal.
+        number: The trial.
+        epochs: Maximum epochs from the first one on.
+
+    Returns:
+        Whether a process runs the study; otherwise the next run trains it.
+
+    Raises:
+        JournalError: If there is no such trial, or it cannot be trained further, with the reason.
+    """
+    history = load_history(journal, without=CURVES, but_of=[number])
+    reason = explain_not_extendable(history, history.find_trial(number), epochs)
+    if reason is not None:
+        raise JournalError(f"trial {number} of study {history.name} {reason}")
+    return post_request(
+        journal, TrialExtended(trial=number, epochs=epochs, request=make_request_id())
+    )
+
+
+def explain_not_extendable(history: History, trial: Trial, epochs: int) -> str | None:
+    """Explain why a trial cannot be trained to `epochs`; None if it can.
+
+    It can where its first epochs would be the same if it had been planned for `epochs` at once.
+    """
+    if trial.number in history.extensions:
+        planned = history.extensions[trial.number].epochs
+        return f"is being trained on to {planned} epochs: extend it when it has ended"
+    if not trial.is_finished:
+        return "has not ended: extend it when it has"
+    if trial.state == "FAILED":
+        return f"has failed: {trial.error}"
+    if epochs <= trial.n_epochs:
+        return f"has {trial.n_epochs} epochs already: --epochs takes more than these"
+    if trial.state == "COMPLETE" and trial.n_epochs < trial.epochs:
+        return (
+            f"was ended by early stopping after {trial.n_epochs} of {trial.epochs} epochs, and "
+            "would be again"
+        )
+    if reason := _explain_other_training(history, trial, epochs):
+        name, number = history.name, trial.number
+        longer = f"epochs={epochs}" if "epochs" in trial.params else f"--epochs {epochs}"
+        anew = f"hpsearch enqueue {name} --like {number} {longer}"
+        return f"{reason}. As another trial, from its first epoch: {anew}"
+    return None
+
+
+def _explain_other_training(history: History, trial: Trial, epochs: int) -> str | None:
+    """Explain why the first epochs of a longer trial would differ."""
+    if "epochs" in trial.params:
+        return "has its epochs as a hyperparameter"
+    if history.study.pruner == "fold_race" and trial.state == "PRUNED":
+        return "lacks folds, which fold_race trains one after another"
+    if trial.training_revision != history.training_revision:
+        return "was trained before code, versions or training changed"
+    defaults = history.declaration(trial.revision).defaults or {}
+    if epochs != trial.epochs and depends_on_length({**defaults, **trial.params}):
+        return f"follows a schedule that is planned for {trial.epochs} epochs"
+    return None
+
+
+def find_extensions(history: History, study: Path, *, before: int, epochs: int) -> list[Event]:
+    """Find the trials that go on when a study's epochs are raised.
+
+    They were trained to the end, to `before` epochs, and have a checkpoint in the folder `study`.
+    """
+    checkpoints = CheckpointStore(study)
+    return [
+        TrialExtended(trial=trial.number, epochs=epochs, request=make_request_id())
+        for trial in history.trials
+        if (trial.state, trial.epochs) == ("COMPLETE", before)
+        and checkpoints.has(trial.number)
+        and explain_not_extendable(history, trial, epochs) is None
+    ]
+
+
+def make_request_id() -> str:
+    """Draw the random id of a request."""
+    return secrets.token_hex(8)
 
 
 def _fill_from_trial(

@@ -227,6 +227,16 @@ class LoadedStudy(StudyReader):
 
         return enqueue_point(self.journal, values, like=like, epochs=epochs).params
 
+    def extend(self, trial: int, *, epochs: int) -> None:
+        """Train an ended trial on to `epochs` in all; its new score replaces the present one.
+
+        Raises:
+            JournalError: If there is no such trial, or it cannot be trained further.
+        """
+        from .steering import extend_trial
+
+        extend_trial(self.journal, trial, epochs)
+
     def stop(self, trial: int | None = None) -> None:
         """Stop a trial after its current epoch, or the process that runs the study.
 

@@ -100,9 +100,9 @@ def _find_predictions(
     except JournalError as error:
         logger.warning("nothing of study %s is removed: %s", journal.parent.name, error)
         return
-    if not owner and (orphans := _find_checkpoints(journal.parent, history)):
-        size = sum(f.stat().st_size for f in orphans)
-        yield Garbage(history.name, f"checkpoints of {len(orphans)} ended trials", size, orphans)
+    if not owner and (files := _find_checkpoints(journal.parent, history, keep)):
+        size = sum(f.stat().st_size for f in files)
+        yield Garbage(history.name, f"checkpoints of {len(files)} trials", size, files)
     if history.final is None:
         return
     if owner or history.asked_since_final:
@@ -120,11 +120,18 @@ def _find_predictions(
         yield Garbage(history.name, f"predictions of {len(files)} trials", size, files)
 
 
-def _find_checkpoints(study: Path, history: History) -> tuple[Path, ...]:
-    """Find checkpoints of trials that have ended, or that the journal does not have."""
-    running = {f"{t.number:06d}" for t in history.trials if not t.is_finished}
+def _find_checkpoints(study: Path, history: History, keep: int) -> tuple[Path, ...]:
+    """Find checkpoints that no trial of the journal can use.
+
+    Of a finished study, also those of trials that are not among the `keep` best: it is unlikely
+    that they will be trained further.
+    """
+    usable = [t for t in history.trials if t.state != "FAILED"]
+    if history.final is not None and not history.asked_since_final:
+        usable = history.ranked_trials()[:keep]
+    kept = {f"{t.number:06d}" for t in usable}
     found = sorted((study / "checkpoints").glob("*.ckpt"))
-    return tuple(path for path in found if path.stem not in running)
+    return tuple(path for path in found if path.stem not in kept)
 
 
 def _study_key(journal: Path) -> str:

@@ -184,8 +184,8 @@ def curve_points(history: History, trial: Trial, sent: int) -> Iterator[MetricPo
     """Return the curves after `sent` epochs: means, and each fold's loss and objective."""
     for name, rows in trial.curves.items():
         per_fold = name in ("val/loss", f"val/{history.metric}")
-        for epoch in range(sent, len(rows)):
-            time, values = trial.times[epoch], rows[epoch]
+        for epoch in range(max(sent, trial.n_dropped), trial.n_epochs):
+            time, values = trial.times[epoch - trial.n_dropped], rows[epoch - trial.n_dropped]
             step = epoch + history.study.first_epoch
             yield MetricPoint(metric_name(name), mean(values), time, step)
             if per_fold:

@@ -182,7 +182,7 @@ class Projection:
 
     def make_requests(self, events: Iterable[Event]) -> Iterator[Request]:
         """Make the requests that show `events`, in order."""
-        known = len(self.history.ended)
+        known = len(self.history.results)
         kinds: set[type[Event]] = set()
         touched: dict[str, Trial] = {}
         study = self.history.key
@@ -197,7 +197,7 @@ class Projection:
                 yield Request(key, "the trial", partial(self._send_trial, key, trial))
         if StudyRenamed in kinds:
             yield Request(study, "the study's name", self.runs.rename_study)
-        if len(self.history.ended) > known or kinds & IN_SUMMARY:
+        if len(self.history.results) > known or kinds & IN_SUMMARY:
             yield Request(study, "the summary", partial(self._send_summary, known))
         if WinnerEvaluated in kinds:
             yield from self._end_requests()
@@ -339,7 +339,7 @@ class Projection:
 
     def _send_summary(self, known: int) -> None:
         self._send_view()
-        fresh = {id(trial) for trial in self.history.ended[known:]}
+        fresh = {id(trial) for trial in self.history.results[known:]}
         points = [p for trial, p in mlflow_layout.best_points(self.history) if id(trial) in fresh]
         points += mlflow_layout.winner_points(self.history)
         points += mlflow_layout.final_points(self.history)
@@ -373,7 +373,8 @@ class Projection:
                 raise StoreLostDataError(f"The store has lost the run of {key}.")
             tags = mlflow_layout.trial_tags(self.history, trial, self.parent)
             self.runs.create(key, trial.name, mlflow_layout.start_time(trial), tags)
-        self.runs.open.add(key)
+        if trial is not self.history.extensions.get(trial.number):  # its run has ended
+            self.runs.open.add(key)
         described = key in self._described
         points = list(mlflow_layout.curve_points(self.history, trial, self._sent.get(key, 0)))
         points += mlflow_layout.result_points(self.history, trial)

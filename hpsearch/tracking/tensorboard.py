@@ -73,7 +73,9 @@ class TensorBoardWriter:
                 _make_event(trial.started or trial.asked, 0, _start_summary(trial))
             )
         if key not in self._writers:
-            return  # it was finished before: a second score for a finalist
+            if trial is not self._history.extensions.get(trial.number):
+                return  # it was finished before: a second score for a finalist
+            self._writers[key] = self._open_file(self._study / trial.name)
         writer = self._writers[key]
         first, self._written[key] = self._written[key], trial.n_epochs
         for point in mlflow_layout.curve_points(self._history, trial, first):

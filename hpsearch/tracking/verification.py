@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..compat.mlflow import ALL_RUNS
-from ..events import FinalistScored, WinnerChosen, WinnerEvaluated
+from ..events import CURVES, FinalistScored, TrialExtended, WinnerChosen, WinnerEvaluated
 from ..history import History
 from ..journal import stream_records
 from ..trial import Trial
@@ -164,6 +164,11 @@ def compare_points(
         if more := held - wanted - outcomes:
             surplus[key] = f"{len(more)} of its points are not in the journal"
 
+    extended = {
+        event.trial
+        for event in stream_records(journal, until=until, without=CURVES)
+        if isinstance(event, TrialExtended)
+    }
     for event in stream_records(journal, until=until):
         for trial in history.apply(event):
             key = mlflow_layout.trial_key(history, trial)
@@ -175,10 +180,16 @@ def compare_points(
             ]
             late.setdefault(key, set()).update(map(_point_key, points))
             trial.drop_curves()
-            if not isinstance(event, FinalistScored):
+            if not isinstance(event, FinalistScored) and trial.number not in extended:
                 compare(key, late.pop(key), mlflow_layout.is_trial_metric)
         if isinstance(event, WinnerChosen | WinnerEvaluated):
             outcomes |= set(map(_point_key, _outcome_points(history)))
+    for number in extended:  # its run has the points of all its results
+        key = mlflow_layout.trial_key(history, history.last[number])
+        if key in ids:
+            curves = mlflow_layout.curve_points(history, history.latest(number), 0)
+            keys = late.pop(key, set()) | set(map(_point_key, curves))
+            compare(key, keys, mlflow_layout.is_trial_metric)
     for trial in history.attempts:
         key = mlflow_layout.trial_key(history, trial)
         if trial.ended is None and key in ids:  # the study was stopped during the trial

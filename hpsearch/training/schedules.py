@@ -63,6 +63,12 @@ class Schedule:
         """Whether rates depend on earlier validation losses."""
         return self.kind == "reduce_on_plateau"
 
+    @property
+    def depends_on_length(self) -> bool:
+        """Whether the rate in an epoch depends on how many are planned."""
+        ends_with_trial = self.kind == "cosine" and self.arguments["decay_epochs"] is None
+        return ends_with_trial or self.kind == "coslog"
+
     def rates(
         self, epoch: int, *, n_steps: int, n_epochs: int, losses: Sequence[float]
     ) -> np.ndarray:
@@ -134,6 +140,11 @@ def is_scheduled(params: Mapping[str, Value], name: str) -> bool:
 def has_scheduled_strengths(params: Mapping[str, Value]) -> bool:
     """Whether dropout or weight decay is scheduled."""
     return any(is_scheduled(params, f"{name}_schedule") for name in StepShares._fields)
+
+
+def depends_on_length(params: Mapping[str, Value]) -> bool:
+    """Whether an epoch's result depends on how many are planned, by a schedule."""
+    return make_schedule(params).depends_on_length or has_scheduled_strengths(params)
 
 
 def strength_shares(

@@ -83,15 +83,20 @@ class TrialProgress:
         return self.restored is not None and self.n_epochs < self.restored.n_epochs
 
     def plans_checkpoint(self, epoch: int) -> bool:
-        """Decide whether there is a checkpoint after an epoch; called once for each."""
-        every = self.trial.checkpoint
-        if every == "off" or epoch + 1 >= self.trial.epochs:
+        """Decide whether there is a checkpoint after an epoch; called once for each.
+
+        After the last epoch, and where the trial may be pruned, there is one as well, with which
+        the trial can be trained further after its end.
+        """
+        every, finished = self.trial.checkpoint, epoch + 1
+        if every == "off":
             return False
+        may_end = finished >= self.trial.epochs or finished in self.trial.rungs
         if every != "auto":
-            return (epoch + 1) % every == 0
+            return may_end or finished % every == 0
         cost = estimate_seconds(self.n_parameters or 0, len(self.problem.folds))
         now = time.perf_counter()
-        is_due = now - self._saved >= max(MIN_SECONDS, cost / MAX_SHARE)
+        is_due = now - self._saved >= max(0.0 if may_end else MIN_SECONDS, cost / MAX_SHARE)
         if is_due:
             self._saved = now
         return is_due

@@ -225,7 +225,7 @@ def test_a_study_that_breaks_off_leaves_no_process_no_shared_memory_and_no_open_
         uploader = stack.enter_context(Uploader(writer.journal.path, uri))
         search = Search(
             writer=writer,
-            sampler=make_sampler("random", SPACE, direction="maximize", seed=0),
+            make_sampler=lambda: make_sampler("random", SPACE, direction="maximize", seed=0),
             executor=executor,
             limits=StoppingCriteria(3),
             seed=0,

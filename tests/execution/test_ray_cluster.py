@@ -86,7 +86,7 @@ def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
         try:
             history = Search(
                 writer=writer,
-                sampler=ByNumber(),
+                make_sampler=ByNumber,
                 executor=executor,
                 limits=StoppingCriteria(10_000),
                 seed=0,

@@ -37,7 +37,7 @@ def main(root: Path, trials: int, *, with_mlflow: bool) -> None:
             writer.listen(lambda record: uploader.wake())
         Search(
             writer=writer,
-            sampler=make_sampler("tpe", SPACE, direction="maximize", seed=3),
+            make_sampler=lambda: make_sampler("tpe", SPACE, direction="maximize", seed=3),
             executor=Quadratic(),
             limits=StoppingCriteria(trials),
             seed=3,

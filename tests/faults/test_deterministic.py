@@ -92,7 +92,7 @@ def search(
         writer.listen(kill)
         Search(
             writer=writer,
-            sampler=make_sampler("tpe", SPACE, direction="maximize", seed=3),
+            make_sampler=lambda: make_sampler("tpe", SPACE, direction="maximize", seed=3),
             executor=Crowd(3, luck, population),
             limits=StoppingCriteria(18),
             seed=3,

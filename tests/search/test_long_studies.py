@@ -68,7 +68,7 @@ def search(path, *, trials, epochs, listen=lambda event: None) -> History:
         writer.listen(listen)
         return Search(
             writer=writer,
-            sampler=make_sampler("random", SPACE, direction="maximize", seed=0),
+            make_sampler=lambda: make_sampler("random", SPACE, direction="maximize", seed=0),
             executor=Free(),
             limits=StoppingCriteria(trials),
             seed=0,

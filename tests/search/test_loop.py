@@ -155,7 +155,7 @@ def search(
             writer.listen(listener)
         loop = Search(
             writer=writer,
-            sampler=make_sampler(
+            make_sampler=lambda: make_sampler(
                 sampler, space, direction="maximize", seed=3, options=options, epochs=epochs
             ),
             executor=executor or Quadratic(),
@@ -620,7 +620,7 @@ def test_what_is_submitted_is_on_the_disk_before(path):
         writer.write(synthetic.event("study", objective={"direction": "maximize"}))
         Search(
             writer=writer,
-            sampler=make_sampler("random", SPACE, direction="maximize", seed=3),
+            make_sampler=lambda: make_sampler("random", SPACE, direction="maximize", seed=3),
             executor=Careful(population=4),
             limits=StoppingCriteria(12),
             seed=3,

@@ -92,7 +92,9 @@ def study(dataset, trainers, tmp_path):
                 writer.listen(listener)
             return Search(
                 writer=writer,
-                sampler=make_sampler("random", spec.space, direction="maximize", seed=5),
+                make_sampler=lambda: make_sampler(
+                    "random", spec.space, direction="maximize", seed=5
+                ),
                 executor=InlineExecutor(
                     lambda _: trainers[key], problem, population=pruner.bracket
                 ),
@@ -275,7 +277,7 @@ def test_a_race_prunes_what_is_worse_and_its_journal_holds_the_folds(raced, tmp_
         )
         history = Search(
             writer=writer,
-            sampler=make_sampler("random", spec.space, direction="maximize", seed=5),
+            make_sampler=lambda: make_sampler("random", spec.space, direction="maximize", seed=5),
             executor=InlineExecutor(lambda _: trainer, problem),
             limits=StoppingCriteria(8),
             pruner=study.pruner,

@@ -1,14 +1,16 @@
-"""`hpsearch enqueue` and `hpsearch stop` on the command line."""
+"""`hpsearch enqueue`, `extend` and `stop` on the command line."""
 
 import shutil
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from answer_check import read_answer
 
 from hpsearch.history import load_history
+from hpsearch.study.steering import explain_not_extendable, find_extensions
 from tests.study.conftest import invoke
 from tests.study.test_stopping import read_until, started
 
@@ -107,3 +109,63 @@ def test_a_running_study_takes_a_point_and_is_stopped_from_another_terminal(tmp_
     history = load_history(journal)
     assert len(history.ended) < 500
     assert not any(trial.state == "RUNNING" and trial.n_epochs for trial in history.trials)
+
+
+def extensions(root):
+    return load_history(root / "mlruns/studies/cancer/journal.jsonl").extensions
+
+
+def test_an_ended_trial_is_extended_by_the_next_run(copied):
+    done = invoke(copied, "extend", "cancer", "0", "--epochs", "20")
+    assert "trial 0 is trained on to 20 epochs" in done.stdout
+    assert "no process runs cancer: the next hpsearch tune does it" in done.stdout
+    done = invoke(copied, "extend", "cancer", "trial-1", "--epochs", "30", "--json")
+    answer = read_answer("extend", done.stdout)
+    assert {"study": "cancer", "trial": 1, "epochs": 30, "is_running": False} == answer
+    assert {0: (20, 12), 1: (30, 12)} == {
+        n: (t.epochs, t.n_epochs) for n, t in extensions(copied).items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["99", "--epochs", "20"], "study cancer has no trial 99"),
+        (["0", "--epochs", "12"], "trial 0 of study cancer has 12 epochs already"),
+        (["0"], "Missing option '--epochs'"),
+    ],
+)
+def test_what_cannot_be_extended_is_refused(copied, arguments, message):
+    assert message in invoke(copied, "extend", "cancer", *arguments, code=2).stderr
+    assert {} == extensions(copied)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"params": {"schedule": "coslog"}}, "schedule that is planned for 12 epochs"),
+        ({"params": {"dropout_schedule": "flat_cosine"}}, "--like 0 --epochs 20"),
+        ({"params": {"epochs": 12}}, "hpsearch enqueue cancer --like 0 epochs=20"),
+        ({"state": "FAILED", "error": "the loss is nan"}, "has failed: the loss is nan"),
+        ({"state": "RUNNING"}, "has not ended"),
+        ({"epochs": 40}, "was ended by early stopping after 12 of 40 epochs"),
+        ({"training_revision": 1}, "trained before code, versions or training changed"),
+        ({"params": {"schedule": "cosine", "decay_epochs": 5}}, None),
+        ({"state": "PRUNED", "epochs": 20, "params": {"schedule": "coslog"}}, None),
+    ],
+)
+def test_a_trial_goes_on_only_where_its_first_epochs_stay_the_same(finished, changes, message):
+    history = load_history(finished.folder / "journal.jsonl")
+    reason = explain_not_extendable(history, replace(history.last[0], **changes), 20)
+    assert (message is None) == (reason is None)
+    assert message is None or message in reason
+
+
+def test_raised_epochs_extend_the_complete_trials_that_have_a_checkpoint(finished, tmp_path):
+    history = load_history(finished.folder / "journal.jsonl")
+    found = find_extensions(history, finished.folder, before=12, epochs=20)
+    kept = {int(p.stem) for p in finished.folder.glob("checkpoints/*.ckpt")}
+    complete = {t.number for t in history.trials if t.state == "COMPLETE" and t.epochs == 12}
+    assert kept & complete == {event.trial for event in found}
+    assert [] == find_extensions(history, tmp_path, before=12, epochs=20)
+    assert [] == find_extensions(history, finished.folder, before=13, epochs=20)

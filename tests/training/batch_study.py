@@ -71,7 +71,7 @@ def main(root: Path, pruner: str, kill_after: int) -> None:
         writer.listen(count)
         Search(
             writer=writer,
-            sampler=make_sampler("tpe", SPACE, direction="maximize", seed=3),
+            make_sampler=lambda: make_sampler("tpe", SPACE, direction="maximize", seed=3),
             executor=executor,
             limits=StoppingCriteria(TRIALS),
             seed=3,

@@ -208,7 +208,7 @@ def recorded_choice(history: History, selection: SelectionSpec) -> Choice | None
 
 
 def _basis(history: History, selection: SelectionSpec) -> SelectionBasis:
-    return SelectionBasis(len(history.ended), selection.model_dump(mode="json"))
+    return SelectionBasis(len(history.results), selection.model_dump(mode="json"))
 
 
 def choose_winner(
