@@ -8,7 +8,7 @@ COPY requirements.lock pyproject.toml README.md LICENSE ./
 COPY hpsearch hpsearch
 # The lock's versions without its hashes, as constraints: the image leaves out what only tests need.
 RUN sed -E 's/ *\\$//; /^ *--hash/d' requirements.lock > /tmp/constraints.txt \
-    && pip install --no-cache-dir --constraint /tmp/constraints.txt . psycopg2-binary \
+    && pip install --no-cache-dir --constraint /tmp/constraints.txt ".[server]" \
     && if [ -n "$JAX_EXTRA" ]; then \
          pip install --no-cache-dir --constraint /tmp/constraints.txt "jax[$JAX_EXTRA]"; fi \
     && rm /tmp/constraints.txt

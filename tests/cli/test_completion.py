@@ -93,19 +93,31 @@ def test_the_script_of_a_shell_asks_hpsearch(shell):
     assert f"_HPSEARCH_COMPLETE={shell}_complete" in script
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="no bash")
-def test_bash_completes_with_the_script(folder):
-    line = (
+LINES = {  # shell -> a line that prints what is offered after `hpsearch top `
+    "bash": (
         'eval "$(hpsearch completion bash)" && COMP_WORDS=(hpsearch top "") COMP_CWORD=2 && '
-        '_hpsearch_completion hpsearch && echo "${COMPREPLY[@]}"'
-    )
+        "_hpsearch_completion hpsearch && printf '%s\\n' \"${COMPREPLY[@]}\""
+    ),
+    # Without a line editor: the function is called as it would be, and prints what it would add.
+    "zsh": (
+        'compdef() {}; eval "$(hpsearch completion zsh)"; words=(hpsearch top ""); CURRENT=3; '
+        "compadd() { print -l -- $completions }; _hpsearch_completion"
+    ),
+    "fish": 'hpsearch completion fish | source; complete -C "hpsearch top "',
+}
+
+
+@pytest.mark.parametrize("shell", LINES)
+def test_a_shell_completes_with_its_script(shell, folder):
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell}")
     commands = Path(sys.executable).parent
     path = f"{commands}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", line],
+        [shell, "-c", LINES[shell]],
         env={**os.environ, "PATH": path},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert (0, "cancer wine\n") == (done.returncode, done.stdout), done.stderr
+    assert (0, ["cancer", "wine"]) == (done.returncode, done.stdout.split()), done.stderr
