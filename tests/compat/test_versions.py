@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LIBRARIES = ["keras", "keras-tuner", "mlflow", "optuna", "ray"]
 DECLARED = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["ray"]]
 
 
@@ -18,10 +19,18 @@ def bounds(name: str) -> tuple[str, str]:
     return lower, upper
 
 
-@pytest.mark.parametrize("name", ["keras", "keras-tuner", "mlflow", "optuna", "ray"])
+@pytest.mark.parametrize("name", LIBRARIES)
 def test_what_is_tested_as_the_oldest_is_the_lower_bound(name):
     tested = (ROOT / "tests/compat/oldest.txt").read_text(encoding="utf-8")
     (version,) = re.findall(rf"^{name}==(\S+)$", tested, re.M)
     lower, upper = ([int(n) for n in bound.split(".")] for bound in bounds(name))
     assert lower == [int(n) for n in version.split(".")][: len(lower)]
     assert lower < upper
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_what_is_locked_is_the_newest_minor_version_that_is_allowed(name):
+    """So `make test` is the test of the newest versions that `.ci/run` has time for."""
+    locked = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    major, minor = re.search(rf"^{name}==(\d+)\.(\d+)", locked, re.M).groups()
+    assert bounds(name)[1] == f"{major}.{int(minor) + 1}"
