@@ -116,10 +116,11 @@ class SelectionBasis:
 class BaselineScores:
     """Scores of a baseline model on the locked rows."""
 
-    name: str  # "ridge", "logistic_regression", "gradient_boosting" or "constant"
+    name: str  # such as "ridge", "gradient_boosting", "constant" or "seasonal_naive"
     metrics: Mapping[str, float]
     # 95% interval of the winner's advantage in the objective; positive: the winner is better.
     advantage: Sequence[float] | None = None
+    fold_score: float | None = None  # of a forecast: mean of the objective over the folds
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,23 @@ def describe_verdict(baselines: Sequence[BaselineScores]) -> str:
     return ", ".join(parts)
 
 
+def describe_fold_scores(
+    baselines: Sequence[BaselineScores], metric: str, score: float | None
+) -> str:
+    """Describe the scores of the winner and of a forecast's baselines on the folds; "" if unknown.
+
+    Examples:
+        >>> naive = BaselineScores("last_value", {"rmse": 2.0}, fold_score=2.25)
+        >>> describe_fold_scores([naive], "rmse", 1.5)
+        'On the folds, by rmse: the winner 1.5, last value 2.25.'
+    """
+    scores = {display_name(each): each.fold_score for each in baselines}
+    known = [f"{name} {value:.5g}" for name, value in scores.items() if value is not None]
+    if not known or score is None:
+        return ""
+    return f"On the folds, by {metric}: the winner {score:.5g}, {', '.join(known)}."
+
+
 def describe_pending_comparison(study: StudyCreated, final: WinnerEvaluated | None) -> str:
     """Describe when baselines are compared; "" without locked rows, or once they were."""
     if final is not None or not study.data.test_rows:

@@ -7,7 +7,13 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..verdict import describe_calibration, describe_verdict, display_name, stronger_baselines
+from ..verdict import (
+    describe_calibration,
+    describe_fold_scores,
+    describe_verdict,
+    display_name,
+    stronger_baselines,
+)
 from .terminal import make_console
 
 if TYPE_CHECKING:
@@ -143,6 +149,8 @@ def _show_holdout(out: Console, result: StudyResult) -> None:
         out.print(calibration)
     if verdict := describe_verdict(result.baselines):
         out.print(f"{first}, by {result.objective}: {verdict} (95% of a paired bootstrap)")
+    if told := describe_fold_scores(result.baselines, result.objective, result.search_score):
+        out.print(told)
     if result.confusion and len(result.confusion) <= 12:
         grid = make_table("true", *(f"as {c}" for c in result.classes))
         for label, row in zip(result.classes, result.confusion, strict=True):

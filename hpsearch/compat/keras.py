@@ -254,11 +254,14 @@ def compile_settings(model: keras.Model) -> Mapping[str, Any]:
     return settings
 
 
-def loss_of_function(function: Callable[[Any, Any], Any], name: str | None = None) -> Any:
-    """Wrap a function of (y_true, y_pred) as a `keras.losses.Loss`."""
+def loss_of_function(
+    function: Callable[..., Any], name: str | None = None, **arguments: Any
+) -> Any:
+    """Wrap a function of (y_true, y_pred) and `arguments` as a `keras.losses.Loss`."""
     from keras.src.losses.losses import LossFunctionWrapper
 
-    return LossFunctionWrapper(function, name=name or getattr(function, "__name__", "loss"))
+    given = name or getattr(function, "__name__", "loss")
+    return LossFunctionWrapper(function, name=given, **arguments)
 
 
 def loss_arguments(loss: Any) -> dict[str, Any]:

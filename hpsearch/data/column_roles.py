@@ -73,7 +73,14 @@ def assign_roles(source: SourceTable, data: DataSpec, cv: CrossValidationSpec) -
     require_columns(source.table, [*declared, *([data.weights] if data.weights else [])])
     by = [data.windows.by] if data.windows and data.windows.by else []
     require_columns(source.table, by)
-    apart = {*targets, data.weights, *data.drop, *cv.columns, *by}
+    # A declared series is a feature besides.
+    apart = {
+        *targets,
+        data.weights,
+        *data.drop,
+        *cv.columns,
+        *(n for n in by if n not in data.columns),
+    }
     if set(targets) < set(source.targets):
         apart |= set(source.targets)  # unknown when predicting, too
     _refuse_conflicting_uses(targets, data, cv)
@@ -141,7 +148,8 @@ def select_rows(
     missing = mask_missing_targets(table, roles.targets, data)
     if missing.any():
         order = order[~missing[order]]
-        notes.append(f"{int(missing.sum())} rows without {' or '.join(roles.targets)} left out")
+        named = " or ".join(roles.targets[:3]) + (" …" if len(roles.targets) > 3 else "")
+        notes.append(f"{int(missing.sum())} rows without {named} left out")
     doubles = mask_duplicates(table, roles.used_columns, source.array)
     if doubles.any() and data.drop_duplicates:
         order = order[~doubles[order]]
@@ -158,7 +166,7 @@ def sort_rows_by_time(table: Any, roles: ColumnRoles, rows: np.ndarray) -> np.nd
     """Sort row indices by the time column, if there is one."""
     if roles.time is None:
         return rows
-    return rows[np.argsort(_read_times(table, roles.time)[rows], kind="stable")]
+    return rows[np.argsort(read_times(table, roles.time)[rows], kind="stable")]
 
 
 def missing_markers(name: str, data: DataSpec) -> tuple[str, ...]:
@@ -231,7 +239,7 @@ def _mix_bits(x: np.ndarray) -> np.ndarray:
     return scrambled
 
 
-def _read_times(table: Any, name: str) -> np.ndarray:
+def read_times(table: Any, name: str) -> np.ndarray:
     """Read the time column, dates or numbers; a missing cell is refused."""
     numbers = read_number_column(table[name])
     if numbers is None and is_text_column(table[name]):

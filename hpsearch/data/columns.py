@@ -38,6 +38,7 @@ class Column:
     shape: tuple[int, ...] = ()  # text: (tokens,); image: (height, width, channels)
     backbone: str = ""  # of an image: SHA-256 of the frozen model that it passes first
     width: int = 0  # numbers that this model makes of an image
+    ahead: int = 0  # rows of the same series behind a row from which its cell is taken
 
     @property
     def raw_name(self) -> str:
@@ -91,6 +92,8 @@ class Target:
     format: str = ""  # how 1250.5 is written
     temperature: float = 1.0  # classes: the model divides its logits by it
     bounds: tuple[tuple[float, ...], ...] = ()  # of intervals or sets; see `prediction_intervals`
+    step: int = 0  # of a forecast: steps ahead; 0: none
+    quantile: float = 0.0  # level of the predicted quantile; 0: the target itself
 
     @property
     def n_outputs(self) -> int:
@@ -98,6 +101,11 @@ class Target:
         if self.parts:
             return len(self.parts)
         return len(self.classes) if self.kind == "multiclass" else 1
+
+    @property
+    def outputs(self) -> tuple[Target, ...]:
+        """The target of each output, unless they are classes."""
+        return self.parts or (self,)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -133,6 +141,9 @@ class RowWindow:
     rows: int
     horizon: int = 0  # rows between the end of the window and the predicted row
     by: str = ""  # column that identifies the series; "": a single series
+    ahead: int = 0  # rows behind a predicted row that hold known values
+    target: str = ""  # of a forecast: the column whose future values are predicted
+    season: int = 0  # of a forecast: steps after which the target repeats; 0: unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,17 +35,28 @@ class SplitInputs:
     weights: np.ndarray | None = None  # (n_rows,) sample weights
     label_marks: np.ndarray | None = None  # (n_rows, n_labels) bool of a multilabel task
     label_names: tuple[str, ...] = ()  # names of its labels
+    time_steps: np.ndarray | None = None  # (n_rows,) int, ascending; None: each row is a step
 
     def take(self, rows: np.ndarray) -> SplitInputs:
         """Select some rows."""
-        groups, predefined, weights, marks = (
+        groups, predefined, weights, marks, steps = (
             None if every is None else every[rows]
-            for every in (self.groups, self.predefined_folds, self.weights, self.label_marks)
+            for every in (
+                *(self.groups, self.predefined_folds, self.weights, self.label_marks),
+                self.time_steps,
+            )
         )
         labels = self.labels[rows]
         return SplitInputs(
-            labels, self.classes, groups, predefined, weights, marks, self.label_names
+            labels, self.classes, groups, predefined, weights, marks, self.label_names, steps
         )
+
+    @property
+    def step_starts(self) -> np.ndarray:
+        """The first row of each time step."""
+        if self.time_steps is None:
+            return np.arange(len(self.labels))
+        return np.unique(self.time_steps, return_index=True)[1]
 
     @property
     def has_classes(self) -> bool:
@@ -103,7 +114,9 @@ def split_test_rows(
     if kind in GROUPED_KINDS:
         test = _sample_groups(rows, kind, fraction, seed)
     elif kind == "time_series" or not cv.shuffle:
-        test = everything[-_count_fraction(n_rows, fraction) :]
+        first = n_rows - _count_fraction(n_rows, fraction)
+        starts = rows.step_starts
+        test = everything[starts[np.searchsorted(starts, first, side="right") - 1] :]
     else:
         # Classes are always stratified; a regression's quantiles only if the folds are.
         by = rows.labels if rows.has_classes or kind == "stratified" else np.zeros(n_rows, int)
@@ -153,7 +166,7 @@ def make_folds(rows: SplitInputs, cv: CrossValidationSpec, *, seed: int) -> tupl
     _require_enough_rows(rows, cv, kind)
     seeds = [derive_seed(seed, "folds", repeat) for repeat in range(cv.repeats)]
     if kind == "time_series":
-        folds = _make_time_series_splits(len(rows.labels), cv)
+        folds = _make_time_series_splits(rows, cv)
     elif kind == "holdout":
         folds = [f for s in seeds for f in _make_holdout_split(rows, cv, s)]
     else:
@@ -320,19 +333,32 @@ def _make_holdout_split(rows: SplitInputs, cv: CrossValidationSpec, seed: int) -
     return [Split(_find_other_rows(n_rows, held), held)]
 
 
-def _make_time_series_splits(n_rows: int, cv: CrossValidationSpec) -> list[Split]:
-    """Make expanding windows as scikit-learn's TimeSeriesSplit does."""
-    size = cv.validation_rows or n_rows // (cv.folds + 1)
+def count_validation_steps(n_steps: int, cv: CrossValidationSpec) -> int:
+    """Count the validation steps of each fold of a time series of `n_steps`."""
+    return cv.validation_rows or n_steps // (cv.folds + 1)
+
+
+def _make_time_series_splits(rows: SplitInputs, cv: CrossValidationSpec) -> list[Split]:
+    """Make expanding windows as scikit-learn's TimeSeriesSplit does.
+
+    They are counted in time steps, of which a forecast of several series has several rows.
+    """
+    starts = rows.step_starts
+    n_steps = len(starts)
+    edges = np.append(starts, len(rows.labels))
+    size = count_validation_steps(n_steps, cv)
+    what = "rows" if rows.time_steps is None else "time steps"
     folds = []
-    for first in range(n_rows - cv.folds * size, n_rows, size):
+    for first in range(n_steps - cv.folds * size, n_steps, size):
         end = first - cv.gap
         begin = 0 if cv.window is None else max(0, end - cv.window)
         if end <= begin:
             raise DataError(
-                f"{cv.folds} folds of {size} validation rows and a gap of {cv.gap} leave no "
-                f"training rows to the first of them: there are {n_rows} development rows"
+                f"{cv.folds} folds of {size} validation {what} and a gap of {cv.gap} leave no "
+                f"training rows to the first of them: there are {n_steps} development {what}"
             )
-        folds.append(Split(np.arange(begin, end), np.arange(first, first + size)))
+        train = np.arange(edges[begin], edges[end])
+        folds.append(Split(train, np.arange(edges[first], edges[first + size])))
     return folds
 
 

@@ -35,6 +35,7 @@ from .folds import (
     split_test_rows,
     take_given_folds,
 )
+from .forecast_columns import DerivedTable, derive_columns
 from .image_files import embed_images
 from .malloc import trim_heap
 from .memory_source import source_from_memory
@@ -100,14 +101,26 @@ def load(
         if source.is_mapped:
             refuse_unstored(data)
         folder_of_stores = None if cache is None or not source.is_mapped else cache / FOLDER
+        derived = derive_columns(source, data, cv)
+        if derived.outputs:
+            _refuse_forecast_options(data, task, given_folds)
+            task = "regression"
         dataset = _build_dataset(
-            source, data, cv, task=task, seed=seed, given=given_folds, stores=folder_of_stores
+            derived, task=task, seed=seed, given=given_folds, stores=folder_of_stores
         )
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
-    del source
+    del source, derived
     trim_heap()
     return dataset
+
+
+def _refuse_forecast_options(data: DataSpec, task: Task | None, given: GivenFolds | None) -> None:
+    key = "quantiles" if data.forecast is None else "forecast"
+    if task not in (None, "regression"):
+        raise DataError(f"data.{key} predicts numbers; got task: {task}")
+    if data.forecast is not None and given is not None:
+        raise DataError("data.forecast makes its own folds: leave folds out")
 
 
 def list_text_columns(
@@ -124,16 +137,15 @@ def list_text_columns(
 
 
 def _build_dataset(
-    source: SourceTable,
-    data: DataSpec,
-    cv: CrossValidationSpec,
+    derived: DerivedTable,
     *,
     task: Task | None,
     seed: int,
     given: GivenFolds | None,
     stores: Path | None,
 ) -> Dataset:
-    source = _reshape_source(source, data, cv)
+    data, cv = derived.data, derived.cross_validation
+    source = _reshape_source(derived.source, data, cv)
     table = source.table
     roles = assign_roles(source, data, cv)
     labelled = _select_labelled_rows(source, roles, data, task)
@@ -141,6 +153,9 @@ def _build_dataset(
     windows = labelled.windows
     weights = _read_weights(table, roles.weights)
     rows = _make_split_inputs(table, order, roles, target, number, cv, weights)
+    if derived.times is not None and windows is not None and roles.group is None:
+        rows = replace(rows, time_steps=derived.times.steps[order])
+        windows = derived.add_times(windows, order)
     cv = cv.model_copy(update={"kind": resolve_fold_kind(cv, rows)})
     development, test = _split_off_test(source, data, rows, cv, seed)
     if windows is not None:
@@ -149,6 +164,7 @@ def _build_dataset(
     schema, column_notes = _make_schema(source, data, roles, target, here)
     trim_heap()
     split_inputs = rows.take(development)
+    derived.require_long_folds(len(split_inputs.step_starts))
     sample = None if data.rows is None else sample_rows(split_inputs, cv, data.rows, seed=seed)
     mark = _compute_fingerprint(source, roles, given or (), sample)
     features = None
@@ -181,7 +197,7 @@ def _build_dataset(
     return Dataset(
         name=source.name,
         task=target.kind,
-        schema=schema,
+        schema=derived.mark_schema(schema),
         scaling=data.scaling,
         fingerprint=mark,
         columns=columns,

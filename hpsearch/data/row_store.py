@@ -89,6 +89,7 @@ def refuse_unstored(data: DataSpec) -> None:
     arrays = [name for name, column in data.columns.items() if column.kind in ("text", "image")]
     needs = {
         "data.windows": data.windows is not None,
+        "data.forecast": data.forecast is not None,
         "data.shape": data.shape is not None,
         "data.test_source": data.test_source is not None,
         f"data.columns.{arrays[0]}.kind: text or image" if arrays else "": bool(arrays),

@@ -149,6 +149,8 @@ class Schema:
         cleaned: np.ndarray | None = None
         for column, start in self.iter_cleaned():
             values = clean_column(table, column, counts=counts)
+            if column.ahead:
+                values = take_ahead(values, self._encode_series(table), column.ahead)
             if cleaned is None:
                 cleaned = np.empty((len(values), *self.input_shape[-1:]), np.float32)
             if column.is_array:
@@ -166,10 +168,19 @@ class Schema:
         Returns:
             See `locate_windows`.
         """
-        assert self.window is not None
-        by = self.window.by
-        codes = cells.factorize(table[by])[1] if by else np.zeros(count_rows(table), np.intp)
-        return locate_windows(codes, self.window.rows, self.window.horizon)
+        window = self.window
+        assert window is not None
+        codes = self._encode_series(table)
+        order, last = locate_windows(codes, window.rows, window.horizon)
+        if window.ahead:
+            has_future = ~np.isnan(take_ahead(np.zeros(len(codes)), codes, window.ahead))
+            last = np.where(has_future, last, -1)
+        return order, last
+
+    def _encode_series(self, table: Any) -> np.ndarray:
+        """Encode the series of each row, (n_rows,) int."""
+        by = self.window.by if self.window else ""
+        return cells.factorize(table[by])[1] if by else np.zeros(count_rows(table), np.intp)
 
     def _clean_array(self, rows: np.ndarray) -> np.ndarray:
         if rows.shape[1:] != self.shape or rows.dtype.kind not in "biuf":
@@ -270,3 +281,22 @@ def locate_windows(codes: np.ndarray, rows: int, horizon: int) -> tuple[np.ndarr
     found = np.empty(len(codes), np.int64)
     found[order] = np.where(last - rows + 1 >= start, last, -1)
     return order, found
+
+
+def take_ahead(values: np.ndarray, codes: np.ndarray, ahead: int) -> np.ndarray:
+    """Take the values of the rows `ahead` of each row in its series.
+
+    Args:
+        values: (n, ...) float.
+        codes: (n,) int, the series of each row; rows are in order of time.
+        ahead: Rows.
+
+    Returns:
+        (n, ...) float; NaN where the series ends before.
+    """
+    taken = np.full(values.shape, np.nan, values.dtype)
+    order = np.argsort(codes, kind="stable")
+    now, later = order[:-ahead], order[ahead:]
+    same = codes[now] == codes[later]
+    taken[now[same]] = values[later[same]]
+    return taken

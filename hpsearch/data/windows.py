@@ -24,6 +24,10 @@ class Windows:
     n_rows: int  # window length
     last_rows: np.ndarray  # (n_predicted,) int32: table index of a window's last row
     predicted_rows: np.ndarray  # (n_predicted,) int32: table index of the predicted row
+    # Of a forecast, whose targets lie up to `reach` time steps behind a row; None: not divided by
+    # time.
+    time_steps: np.ndarray | None = None  # (n_predicted,) int64
+    reach: int = 0
 
     @property
     def offsets(self) -> np.ndarray:
@@ -38,7 +42,10 @@ class Windows:
     def select(self, rows: np.ndarray) -> Windows:
         """Select some predicted rows."""
         return replace(
-            self, last_rows=self.last_rows[rows], predicted_rows=self.predicted_rows[rows]
+            self,
+            last_rows=self.last_rows[rows],
+            predicted_rows=self.predicted_rows[rows],
+            time_steps=None if self.time_steps is None else self.time_steps[rows],
         )
 
     def find_covered_rows(self, n_table: int, rows: np.ndarray) -> np.ndarray:
@@ -49,13 +56,18 @@ class Windows:
         return np.flatnonzero(np.cumsum(marks)[:-1])
 
     def mask_overlapping(self, rows: np.ndarray, judging: np.ndarray) -> np.ndarray:
-        """Return which windows of `rows` cover a row of `judging`, (len(rows),) bool."""
+        """Return which windows of `rows` cover a row of `judging`, (len(rows),) bool.
+
+        In a forecast also which targets lie at or behind the first time of `judging`.
+        """
         n_table = int(max(self.last_rows.max(), self.predicted_rows.max())) + 1
         marks = np.zeros(n_table + 1, np.int64)
         marks[self.predicted_rows[judging] + 1] = 1
         before = np.cumsum(marks)
         last = self.last_rows[rows]
         found: np.ndarray = before[last + 1] > before[last - self.n_rows + 1]
+        if self.time_steps is not None and judging.size:
+            found |= self.time_steps[rows] + self.reach >= self.time_steps[judging].min()
         return found
 
     def purge_folds(self, folds: Sequence[Split]) -> tuple[Split, ...]:

@@ -180,7 +180,10 @@ def _predict_rows(
     counts, window, earlier = CellCounts(), rows.schema.window, None
     counts_itself = window is None and "counts" in inspect.signature(served.answer).parameters
     n_rows = 0
-    for block in rows.read_blocks():
+    blocks = rows.read_blocks()
+    if window is not None and window.ahead:  # rows reach into later blocks
+        blocks = iter([pa.concat_tables(blocks)])
+    for block in blocks:
         reached = block if earlier is None else pa.concat_tables([earlier, block])
         try:
             if counts_itself:

@@ -12,7 +12,13 @@ from ..history import History
 from ..tracking.plots.predictions import Predictions, read_predictions
 from ..tracking.plots.thinning import thin_out
 from ..tracking.scores import winner_scores
-from ..verdict import compare_with, describe_calibration, describe_verdict, display_name
+from ..verdict import (
+    compare_with,
+    describe_calibration,
+    describe_fold_scores,
+    describe_verdict,
+    display_name,
+)
 from . import terminal_tables
 from .page_figures import (
     Curve,
@@ -105,9 +111,11 @@ def render_holdout(history: History) -> str:
     says = f" By {history.metric}, it is {verdict}." if verdict else ""
     is_classes = history.study.task != "regression"
     calibration = describe_calibration(final.calibration, final.coverage, is_classes)
-    note = render_note(
-        f"{about} that no trial saw, read {times}.{labels}{says} {calibration}".rstrip()
+    folds = describe_fold_scores(
+        final.baselines, history.metric, history.winner.score if history.winner else None
     )
+    texts = (f"{about} that no trial saw, read {times}.{labels}{says}", calibration, folds)
+    note = render_note(" ".join(text for text in texts if text))
     table = render_box(render_table(head, rows), padded="")
     return f"<h2>Locked test rows</h2>{table}{note}"
 

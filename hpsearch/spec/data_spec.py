@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from .pinball import name_pinball
 from .section import Section
 
 Task = Literal["binary", "multiclass", "multilabel", "regression"]
@@ -192,6 +193,48 @@ class WindowSpec(Section):
         return self
 
 
+class ForecastSpec(Section):
+    """The next values of the target are predicted from the rows up to now, in order of time."""
+
+    horizon: PositiveInt | None = None  # the next steps are all predicted
+    horizons: Annotated[list[PositiveInt], Field(min_length=1)] | None = None  # or only these
+    history: Annotated[int, Field(ge=2)]  # rows up to now that a prediction is made from
+    time: str | None = None  # column with the time of a row; None: rows are in order
+    series: str | None = None  # column that identifies the series of a row
+    known: list[str] = []  # columns whose values are known over the horizon
+    season: Annotated[int, Field(ge=2)] | None = None  # steps; None: guessed from the times
+
+    @model_validator(mode="after")
+    def _check_options(self) -> ForecastSpec:
+        if (self.horizon is None) == (self.horizons is None):
+            raise ValueError(
+                "give horizon: 24 for each of the next 24 steps, or horizons: [1, 6, 24] for "
+                f"some; got {'neither' if self.horizon is None else 'both'}"
+            )
+        if len(set(self.steps)) < len(self.steps):
+            raise ValueError(f"horizons: {self.horizons} names a step twice")
+        if self.series is not None and self.time is None:
+            raise ValueError("series needs time: the rows of several series are aligned by it")
+        if self.known and self.history < self.reach:
+            raise ValueError(
+                f"history: {self.history} rows cannot hold the known values of {self.reach} steps "
+                f"ahead: give history: {self.reach} or more, or leave known out"
+            )
+        return self
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The predicted steps ahead, ascending."""
+        if self.horizon is not None:
+            return tuple(range(1, self.horizon + 1))
+        return tuple(sorted(self.horizons or ()))
+
+    @property
+    def reach(self) -> int:
+        """The last predicted step."""
+        return self.steps[-1]
+
+
 def check_variable(name: str) -> str:
     """Return the name of an environment variable if it is one.
 
@@ -221,6 +264,9 @@ def _tag_source(value: Any) -> str:
 Source = Annotated[
     Annotated[str, Tag("str")] | Annotated[QuerySpec, Tag("query")], Discriminator(_tag_source)
 ]
+
+
+QuantileLevel = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
 class DataSpec(Section):
@@ -258,6 +304,9 @@ class DataSpec(Section):
         None  # of one row
     )
     windows: WindowSpec | None = None  # windows over a time series
+    forecast: ForecastSpec | None = None  # the target's future values are predicted
+    # Quantiles of the target that are predicted, each by an output; None: the target itself.
+    quantiles: Annotated[list[QuantileLevel], Field(min_length=1)] | None = None
     image_size: tuple[PositiveInt, PositiveInt] | None = (
         None  # height, width to which images are resized
     )
@@ -271,9 +320,16 @@ class DataSpec(Section):
         for role, name in (*(("target", t) for t in self.targets), ("weights", self.weights)):
             if name is not None and name in self.drop:
                 raise ValueError(f"{role} {name!r} is also in drop: leave it in one of them")
-        if self.windows is not None and (self.shape or self.test_source):
-            other = "shape" if self.shape else "test_source"
-            raise ValueError(f"windows and {other} exclude each other: leave one of them out")
+        for key in ("windows", "forecast"):
+            others = [n for n in ("shape", "test_source") if getattr(self, n)]
+            if key == "forecast" and self.windows is not None:
+                others.append("windows")
+            if getattr(self, key) is not None and others:
+                raise ValueError(f"{key} and {others[0]} exclude each other: leave one of them out")
+        if self.forecast is not None and len(self.targets) > 1:
+            raise ValueError(f"forecast is of one target; got {', '.join(self.targets)}")
+        if self.quantiles is not None and len(set(self.quantiles)) < len(self.quantiles):
+            raise ValueError(f"quantiles: {self.quantiles} names a level twice")
         if self.version is not None and self.timestamp is not None:
             raise ValueError("version and timestamp exclude each other: leave one of them out")
         if self.names is not None and len(set(self.names)) < len(self.names):
@@ -287,6 +343,11 @@ class DataSpec(Section):
         if self.target is None:
             return ()
         return (self.target,) if isinstance(self.target, str) else tuple(self.target)
+
+    @property
+    def pinball_metric(self) -> str | None:
+        """The loss and the metric of the declared quantiles; None: there are none."""
+        return None if self.quantiles is None else name_pinball(self.quantiles)
 
 
 class CrossValidationSpec(Section):

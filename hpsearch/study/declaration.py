@@ -116,7 +116,7 @@ def _default_arguments(study: ResolvedStudy) -> dict[str, Any]:
     """Return hpsearch's defaults of hyperparameters that the study file does not declare."""
     spec = study.spec
     family = find_family(spec.model_name)
-    loss = next(iter(losses.LOSSES[study.task]), None)
+    loss = spec.data.pinball_metric or next(iter(losses.LOSSES[study.task]), None)
     training = {
         "optimizer": optimizers.DEFAULT_OPTIMIZER,
         "learning_rate": schedules.DEFAULT_LEARNING_RATE,

@@ -128,7 +128,7 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
         objective=study.objective.metric,
         metrics=study.metrics,
         model=spec.model_name,
-        fixed_params={**usual, **spec.fixed_params},
+        fixed_params={**usual, **spec.fixed_params, **_quantile_loss(spec)},
         weights=dataset.weights,
         target_transforms=dataset.schema.target.transforms if dataset.schema.target else (),
         early_stopping=EarlyStopping(**stopping.model_dump()) if stopping else None,
@@ -151,6 +151,12 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
         sizes=whole_numbers(spec),
     )
     return with_folds(problem, dataset, dataset.folds)
+
+
+def _quantile_loss(spec: StudySpec) -> Mapping[str, Value]:
+    """Return the loss of the declared quantiles, which no trial changes."""
+    loss = spec.data.pinball_metric
+    return {} if loss is None else {"loss": loss}
 
 
 def _group_inputs(study: ResolvedStudy, dataset: Dataset) -> Mapping[str, tuple[str, ...]]:

@@ -118,7 +118,7 @@ def _objectives(
     if custom is not None:
         return (Objective(custom[0].rpartition(":")[2], custom[1]),)
     several = spec.objectives or ([spec.objective] if spec.objective else [])
-    names = [o.metric for o in several] or [DEFAULT_OBJECTIVE[task]]
+    names = [o.metric for o in several] or [spec.data.pinball_metric or DEFAULT_OBJECTIVE[task]]
     return tuple(
         Objective(name, "minimize" if name in COSTS else get_metric(name, task).direction)
         for name in names

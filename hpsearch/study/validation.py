@@ -21,6 +21,7 @@ from ..spec import feasibility, type_coercion
 from ..spec.data_spec import CrossValidationSpec, count_folds
 from ..spec.function_reference import is_reference, resolve_reference
 from ..spec.model_reference import DefineByRunModel
+from ..spec.pinball import parse_pinball
 from ..spec.secrets import SECRET_REMEDY, find_secrets
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
@@ -69,6 +70,7 @@ def _find_problems(file: StudyFile) -> Iterator[tuple[str, str]]:
     ):
         yield f"sampler.{key}", message
     yield from _check_objective(file)
+    yield from _check_quantiles(spec)
     yield from _check_objectives(spec)
     yield from _check_schedule(spec)
     yield from _check_execution(spec)
@@ -144,6 +146,22 @@ def _check_objective(file: StudyFile) -> Iterator[tuple[str, str]]:
         yield "objective.metric", explain_unknown_metric(spec, name, spec.task)
     elif spec.objective.direction not in (None, metric.direction):
         yield "objective.direction", f"{name} is to be {metric.direction}d: leave it out"
+
+
+def _check_quantiles(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    """Check that quantiles have their own metric and loss, and that no other target has it."""
+    expected = spec.data.pinball_metric
+    declared = spec.objectives or ([spec.objective] if spec.objective else [])
+    for index, objective in enumerate(declared):
+        name = objective.metric
+        key = f"objectives.{index}.metric" if spec.objectives else "objective.metric"
+        if expected is None and len(parse_pinball(name)) > 1:
+            levels = ", ".join(f"{level:g}" for level in parse_pinball(name))
+            yield key, f"{name} scores several quantiles: data.quantiles: [{levels}]"
+        elif expected not in (None, name) and name not in COSTS and not is_reference(name):
+            yield key, f"data.quantiles are scored by {expected}, the default; got {name}"
+    if expected is not None and "loss" in spec.search_space:
+        yield "search_space.loss", f"data.quantiles have their loss, {expected}: leave it out"
 
 
 def _check_objectives(spec: StudySpec) -> Iterator[tuple[str, str]]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ..escaping import escape_markdown, format_code_span
 from ..history import History
 from ..trial import Trial
-from ..verdict import describe_ensemble, describe_verdict, display_name
+from ..verdict import describe_ensemble, describe_fold_scores, describe_verdict, display_name
 from .scores import describe_difference, winner_scores
 
 logger = logging.getLogger("hpsearch.tracking")
@@ -115,6 +115,9 @@ def _render_holdout(history: History) -> str:
         lines.append(f"| {escape_markdown(name)} | {value:.4g} | {between} |{others}")
     if verdict := describe_verdict(baselines):
         lines += ["", f"By {escape_markdown(history.metric)}, it is {escape_markdown(verdict)}."]
+    score = history.winner.score if history.winner else None
+    if told := describe_fold_scores(baselines, history.metric, score):
+        lines += ["", escape_markdown(told)]
     return "\n".join(lines)
 
 

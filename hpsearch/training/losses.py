@@ -13,6 +13,8 @@ losses, with reasons:
   positive numbers, but the network's target is standardized.
 - `cosine_similarity` of one number is its sign.
 
+The quantiles of `data.quantiles` have a loss of their own, such as `pinball_10_50_90`.
+
 Other losses can be custom functions, `FILE.py:FUNCTION`.
 """
 
@@ -21,10 +23,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..compat.keras import loss_of_function
 from ..errors import SpecError
 from ..spec.function_reference import is_reference, load_function
 from ..spec.parameter_domains import LOSS_DOMAINS as READS
+from ..spec.pinball import parse_pinball
 from ..trial import Value
 
 if TYPE_CHECKING:
@@ -82,7 +87,7 @@ def list_loss_params(task: str, loss: str | None = None) -> tuple[str, ...]:
     Raises:
         SpecError: If the task has no such loss.
     """
-    if loss is not None and is_reference(loss):
+    if loss is not None and (is_reference(loss) or parse_pinball(loss)):
         return ()
     losses = LOSSES[task]
     name = loss or next(iter(losses))
@@ -109,6 +114,8 @@ def make_loss(task: str, params: Mapping[str, Value]) -> keras.losses.Loss:
     name = str(params.get("loss") or next(iter(LOSSES[task])))
     if is_reference(name):
         return loss_of_function(load_function(name), name.rpartition(":")[2])
+    if levels := parse_pinball(name):
+        return loss_of_function(compute_pinball, name, levels=levels)
     arguments: dict[str, Any] = dict(FIXED_ARGUMENTS.get(name, {}))
     arguments |= {
         KERAS_ARGUMENT_NAMES.get(k, k): params[k]
@@ -118,3 +125,12 @@ def make_loss(task: str, params: Mapping[str, Value]) -> keras.losses.Loss:
     if name == "binary_focal_crossentropy" and "alpha" in arguments:
         arguments["apply_class_balancing"] = True  # otherwise Keras ignores alpha
     return getattr(keras.losses, LOSSES[task][name][0])(**arguments)
+
+
+def compute_pinball(y_true: Any, y_pred: Any, levels: tuple[float, ...]) -> Any:
+    """Compute the mean pinball loss of each row, (n,); the levels of the outputs repeat."""
+    from keras import ops
+
+    level = np.resize(levels, y_pred.shape[-1]).astype(np.float32)
+    left = ops.subtract(y_true, y_pred)
+    return ops.mean(ops.maximum(level * left, (level - 1) * left), axis=-1)

@@ -12,7 +12,7 @@ The definitions are scikit-learn's, which `tests/training/test_metrics.py` compa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ import numpy as np
 from ..errors import SpecError
 from ..plugins import describe_known, find_object
 from ..spec.function_reference import load_function_once
+from ..spec.pinball import name_pinball, parse_pinball
 from ..trial import Direction
 
 CLASSIFICATION_TASKS = ("binary", "multiclass", "multilabel")
@@ -257,8 +258,9 @@ def _weighted_median(xp: Any, values: Any, w: Any) -> Any:
     return (low + high) / 2
 
 
-def _pinball(level: float, xp: Any, y: Any, p: Any, w: Any) -> Any:
-    """Compute the quantile loss (Koenker & Bassett 1978)."""
+def _pinball(levels: Sequence[float], xp: Any, y: Any, p: Any, w: Any) -> Any:
+    """Compute the quantile loss (Koenker & Bassett 1978); the levels of the outputs repeat."""
+    level = xp.asarray(np.resize(levels, p.shape[1]), dtype=p.dtype)
     left = y - p
     return _weighted_mean(xp, xp.mean(xp.maximum(level * left, (level - 1) * left), axis=1), w)
 
@@ -268,6 +270,10 @@ def _r2(xp: Any, y: Any, p: Any, w: Any) -> Any:
     center = xp.sum(y * w, axis=0) / xp.sum(w)
     residual = xp.sum((y - p) ** 2 * w, axis=0)
     return xp.mean(1 - residual / xp.sum((y - center) ** 2 * w, axis=0))
+
+
+def _make_pinball(levels: Sequence[float]) -> Metric:
+    return Metric(name_pinball(levels), "minimize", ("regression",), partial(_pinball, levels))
 
 
 METRICS: dict[str, Metric] = {
@@ -343,12 +349,7 @@ METRICS: dict[str, Metric] = {
         Metric("median_absolute_error", "minimize", ("regression",), _median_absolute_error),
         Metric("r2", "maximize", ("regression",), _r2),
         Metric("mape", "minimize", ("regression",), _mape),
-        *(
-            Metric(
-                f"pinball_{percent}", "minimize", ("regression",), partial(_pinball, percent / 100)
-            )
-            for percent in (5, 10, 25, 50, 75, 90, 95)
-        ),
+        *(_make_pinball([percent / 100]) for percent in (5, 10, 25, 50, 75, 90, 95)),
     )
 }
 
@@ -387,7 +388,12 @@ def load_custom_metric(reference: str, direction: Direction) -> Metric:
 
 
 def list_default_metrics(task: str, objective: str) -> tuple[str, ...]:
-    """List the metrics computed every epoch: the task's defaults and the objective."""
+    """List the metrics computed every epoch: the task's defaults and the objective.
+
+    Of several quantiles, only the objective: they are no estimate of the target itself.
+    """
+    if len(parse_pinball(objective)) > 1:
+        return (objective,)
     everyday = {
         "binary": ("accuracy", "roc_auc", "log_loss"),
         "multiclass": ("accuracy", "log_loss"),
@@ -401,6 +407,8 @@ def find_metric(name: str) -> Metric | None:
     """Find a built-in or installed metric by name; None if it is unknown."""
     if name in METRICS or ":" in name:
         return METRICS.get(name)
+    if levels := parse_pinball(name):
+        return _make_pinball(levels)
     found = find_object("metrics", name, Metric, "hpsearch.training.metrics.Metric")
     return None if found is None else replace(found, name=name)
 

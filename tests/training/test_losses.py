@@ -7,8 +7,10 @@ import inspect
 import keras
 import numpy as np
 import pytest
+from sklearn.metrics import mean_pinball_loss
 
 from hpsearch.errors import SpecError
+from hpsearch.spec.pinball import name_pinball
 from hpsearch.training import losses as module
 from hpsearch.training.losses import (
     FIXED_ARGUMENTS,
@@ -17,6 +19,8 @@ from hpsearch.training.losses import (
     list_loss_params,
     make_loss,
 )
+from hpsearch.training.metrics import get_metric
+from hpsearch.training.vectorized.objective import LossObjective
 
 CASES = [(task, name) for task, losses in LOSSES.items() for name in losses]
 VALUES: dict[str, float] = {
@@ -84,3 +88,23 @@ def test_the_first_loss_is_the_default(task: str) -> None:
 def test_an_unknown_loss_is_named_with_the_known_ones() -> None:
     with pytest.raises(SpecError, match=r"'hinge' does not exist for regression\. Known: huber, "):
         list_loss_params("regression", "hinge")
+
+
+def test_the_loss_of_quantiles_is_the_mean_pinball_loss_of_scikit_learn() -> None:
+    """Outputs are two targets of three quantiles each."""
+    levels = (0.1, 0.5, 0.975)
+    truth = np.repeat(np.random.default_rng(0).normal(size=(40, 2)), 3, axis=1)
+    answer = np.random.default_rng(1).normal(size=(40, 6))
+    expected = np.mean(
+        [mean_pinball_loss(truth[:, k], answer[:, k], alpha=levels[k % 3]) for k in range(6)]
+    )
+    name = name_pinball(levels)
+    loss = make_loss("regression", {"loss": name})(truth.astype("f"), answer.astype("f"))
+    assert float(loss) == pytest.approx(expected, rel=1e-6)
+    assert get_metric(name, "regression")(truth, answer) == pytest.approx(expected)
+    assert () == list_loss_params("regression", name)
+
+
+def test_programs_of_other_quantiles_differ() -> None:
+    made = [LossObjective("regression", {"loss": f"pinball_{p}_90"}) for p in (10, 20)]
+    assert made[0].structure != made[1].structure

@@ -192,6 +192,7 @@ LOSS_ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 CASES = [(task, loss) for task in LOSSES for loss in LOSSES[task]]
+CASES.append(("regression", "pinball_10_90"))  # of two outputs
 # One of each kind: of a probability with smoothing, weighted by it, with a kink, with a margin,
 # of the overlap of a whole batch.
 USUAL_CASES = (

@@ -37,6 +37,7 @@ class Baseline:
     name: str
     model: Predict
     problem: Problem
+    fold_score: float | None = None  # not measured
 
     def predict(self, schema: Schema, locked: TestRows) -> np.ndarray:
         """Predict the locked rows, (n_test, n_outputs)."""

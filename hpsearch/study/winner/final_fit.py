@@ -41,6 +41,7 @@ from ..prepare import with_folds
 from ..user_code import list_code_files
 from .baselines import Baseline, fit_baselines
 from .final_files import NETWORK, PREDICTIONS, find_broken_files, is_of_choice
+from .forecast_baselines import ForecastBaseline, fit_forecast_baselines
 from .holdout_evaluation import SinglePrediction, evaluate_holdout
 from .selection import Choice
 
@@ -195,14 +196,19 @@ class WinnerFit:
 
     # -- the locked rows --------------------------------------------------------------------
 
-    def _fit_baselines(self) -> tuple[Baseline, ...]:
-        return fit_baselines(self._full_problem) if self.dataset.locked_rows else ()
+    def _fit_baselines(self) -> tuple[Baseline | ForecastBaseline, ...]:
+        if not self.dataset.locked_rows:
+            return ()
+        schema = self.dataset.schema
+        if schema.window is not None and schema.window.target:
+            return fit_forecast_baselines(self.problem, self._full_problem, schema)
+        return fit_baselines(self._full_problem)
 
     def _evaluate_holdout(
         self,
         fitted: Path,
         earlier: WinnerEvaluated | None,
-        baselines: Sequence[Baseline],
+        baselines: Sequence[Baseline | ForecastBaseline],
         began: float,
     ) -> None:
         """Write all files of the result, reading the locked rows unless `earlier` did."""
@@ -241,7 +247,7 @@ class WinnerFit:
         return None if is_damaged else final
 
     def _read_locked(
-        self, fitted: Path, draft: Path, baselines: Sequence[Baseline]
+        self, fitted: Path, draft: Path, baselines: Sequence[Baseline | ForecastBaseline]
     ) -> WinnerEvaluated:
         """Evaluate on the locked rows; the reading is recorded first."""
         choice = self.choice
@@ -275,7 +281,7 @@ class WinnerFit:
         )
 
     def _compute_holdout_result(
-        self, fitted: Path, locked: TestRows, baselines: Sequence[Baseline]
+        self, fitted: Path, locked: TestRows, baselines: Sequence[Baseline | ForecastBaseline]
     ) -> tuple[np.ndarray, WinnerEvaluated]:
         order = LockedPredictionRequest(
             path=fitted / NETWORK,

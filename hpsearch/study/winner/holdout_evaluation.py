@@ -21,6 +21,8 @@ from ...training.problem import Problem
 from . import holdout_metrics
 from .baselines import Baseline
 from .calibration import both_classes, class_indices
+from .forecast_baselines import ForecastBaseline
+from .output_scores import compute_output_scores
 
 COVERED = 0.9  # level whose coverage of the locked rows is measured
 
@@ -41,7 +43,7 @@ def evaluate_holdout(
     prediction: np.ndarray,
     *,
     threshold: float,
-    baselines: Sequence[Baseline],
+    baselines: Sequence[Baseline | ForecastBaseline],
     single: SinglePrediction | None,
 ) -> WinnerEvaluated:
     """Evaluate the predictions for the locked rows.
@@ -60,7 +62,7 @@ def evaluate_holdout(
     test = _compute_metrics(metrics, locked, prediction, threshold)
     judged = WinnerEvaluated(
         threshold=threshold,
-        test=test,
+        test=test | _compute_output_scores(problem, schema, locked, prediction),
         intervals=_compute_intervals(
             [m for m in metrics if m.name in test], truth, prediction, weights, threshold
         ),
@@ -78,15 +80,36 @@ def evaluate_holdout(
         judged,
         baselines=tuple(
             BaselineScores(
-                name, _compute_metrics(metrics, locked, answer, 0.5), advantages.get(name)
+                baseline.name,
+                _compute_metrics(metrics, locked, answers[baseline.name], 0.5)
+                | _compute_output_scores(problem, schema, locked, answers[baseline.name]),
+                advantages.get(baseline.name),
+                baseline.fold_score,
             )
-            for name, answer in answers.items()
+            for baseline in baselines
+            if baseline.name in answers
         ),
     )
     if single is not None:
         measured = _compute_metrics(metrics, locked, single.prediction, single.threshold)
         judged = replace(judged, single=SingleTrialScores(single.trial, measured))
     return judged
+
+
+def _compute_output_scores(
+    problem: Problem, schema: Schema, locked: TestRows, prediction: np.ndarray
+) -> dict[str, float]:
+    """Compute the scores of steps and quantiles; empty with a warning if a metric raises."""
+    if schema.target is None:
+        return {}
+    found = holdout_metrics.compute_or_warn(
+        "the scores of the outputs",
+        partial(
+            compute_output_scores,
+            *(problem.objective_metric, schema.target, locked.target, prediction, locked.weights),
+        ),
+    )
+    return found or {}
 
 
 def _compute_coverage(
@@ -109,7 +132,7 @@ def _compute_coverage(
 
 
 def _predict_baselines(
-    baselines: Sequence[Baseline], schema: Schema, locked: TestRows
+    baselines: Sequence[Baseline | ForecastBaseline], schema: Schema, locked: TestRows
 ) -> dict[str, np.ndarray]:
     """Predict the locked rows with each baseline; failing ones are omitted with a warning."""
     answers = {}
