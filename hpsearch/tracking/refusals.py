@@ -13,6 +13,8 @@ from ..errors import redact_text
 # HTTP statuses for which sending a file again cannot help.
 FINAL_FOR_FILES = (400, 405, 411, 413, 414, 415, 422)
 TOO_LARGE = 413
+THROTTLED = (429, 503)  # statuses whose answer may say when to ask again
+LOGIN_EXPIRED = (401, 403)
 TOO_LARGE_FOR_PROXY = (
     "larger than its proxy lets through (413). Ask its administrator for a higher limit (nginx: "
     "client_max_body_size), then run `hpsearch sync STUDY`."
@@ -21,6 +23,16 @@ LOGIN_REFUSED = (
     "the login is refused. Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
     "MLFLOW_TRACKING_TOKEN."
 )
+RATE_LIMITED = "the server limits the rate of requests (429)."
+# MLflow's codes of what other servers than MLflow's answer with a status alone.
+STATUS_OF_CODE = {
+    "UNAUTHENTICATED": 401,
+    "CUSTOMER_UNAUTHORIZED": 401,
+    "PERMISSION_DENIED": 403,
+    "REQUEST_LIMIT_EXCEEDED": 429,
+    "RESOURCE_EXHAUSTED": 429,
+    "TEMPORARILY_UNAVAILABLE": 503,
+}
 NOT_TRUSTED = (
     "its certificate is not trusted ({}). Set MLFLOW_TRACKING_SERVER_CERT_PATH to the certificate "
     "of its authority (a PEM file)."
@@ -40,10 +52,11 @@ def http_status(error: BaseException) -> int | None:
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     else:
         status = getattr(answer, "status_code", None)
-    if status is None and (found := re.search(r"failed with error code (\d{3})", str(error))):
-        status = found[1]
-    if status is None and getattr(error, "error_code", None) == "PERMISSION_DENIED":
-        status = 403
+    said = re.search(r"failed with error code (\d{3})|too many (\d{3}) error responses", str(error))
+    if status is None and said:
+        status = said[1] or said[2]
+    if status is None:
+        status = STATUS_OF_CODE.get(error_code(error) or "")
     return None if status is None else int(status)
 
 
@@ -74,6 +87,8 @@ def describe_refusal(error: BaseException, *, needs: str = "") -> str:
     status = http_status(error)
     if status == 401:
         return LOGIN_REFUSED
+    if status == 429:
+        return RATE_LIMITED
     if status == TOO_LARGE:
         return f"the request is {TOO_LARGE_FOR_PROXY}"
     return permission_denied(needs) if status == 403 else describe_reason(error)

@@ -102,39 +102,25 @@ class RunWriter:
         try:
             self._client.log_batch(self._runs.ids[key], **batch, synchronous=True)
         except MlflowException as error:
-            if http_status(error) == TOO_LARGE:
-                self._send_halves(key, batch)
-            elif error.error_code == "INVALID_PARAMETER_VALUE" and self._runs.is_active(key):
-                self._send_one_by_one(key, batch)
-            else:
+            is_refused = error.error_code == "INVALID_PARAMETER_VALUE" and self._runs.is_active(key)
+            if not is_refused and http_status(error) != TOO_LARGE:
                 raise
+            self._send_halves(key, batch, error)
 
-    def _send_halves(self, key: str, batch: Batch) -> None:
-        """Split a batch that a proxy finds too large; a single entity that is, is left out."""
+    def _send_halves(self, key: str, batch: Batch, error: MlflowException) -> None:
+        """Split a refused batch, until the refused entries are alone; they are left out by name."""
         entities = [(kind, entity) for kind, entities in batch.items() for entity in entities]
         if len(entities) == 1:
             kind, entity = entities[0]
-            what = f"{kind.removesuffix('s')} {entity.key!r}"
-            self._refusals.leave_out(self._runs.name_of(key), what)
+            name, what = self._runs.name_of(key), f"{kind.removesuffix('s')} {entity.key!r}"
+            if http_status(error) == TOO_LARGE:
+                self._refusals.leave_out(name, what)
+            else:
+                self._refusals.refuse(name, what, error)
             return
         middle = len(entities) // 2
         for half in (entities[:middle], entities[middle:]):
             self._send_batch(key, {k: [e for kind, e in half if kind == k] for k in batch})
-
-    def _send_one_by_one(self, key: str, batch: Batch) -> None:
-        """Send the accepted entries of a refused batch, and record the rest by name."""
-        from mlflow.exceptions import MlflowException
-
-        run = self._runs.ids[key]
-        for kind, entities in batch.items():
-            for entity in entities:
-                try:
-                    self._client.log_batch(run, **{kind: [entity]}, synchronous=True)
-                except MlflowException as error:
-                    if error.error_code != "INVALID_PARAMETER_VALUE":
-                        raise
-                    what = f"{kind.removesuffix('s')} {entity.key!r}"
-                    self._refusals.refuse(self._runs.name_of(key), what, error)
 
 
 def _make_dataset_input(fields: dict[str, str]) -> DatasetInput:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,7 +28,16 @@ from .artifact_queue import Artifact
 from .cursor import Cursor, Position, UploadState
 from .database import database_identity, database_path
 from .projection import Projection, Request, StoreLostDataError
-from .refusals import FINAL_FOR_FILES, TOO_LARGE, TOO_LARGE_FOR_PROXY, describe_refusal, http_status
+from .refusals import (
+    FINAL_FOR_FILES,
+    LOGIN_EXPIRED,
+    THROTTLED,
+    TOO_LARGE,
+    TOO_LARGE_FOR_PROXY,
+    describe_refusal,
+    http_status,
+)
+from .server import read_retry_after
 from .store import limited_requests, open_store
 from .system_metrics import SystemMeter
 from .verification import StoreComparison, compare_points, compare_runs, find_missing_files
@@ -38,11 +48,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpsearch.tracking")
 
 PAGE = 200_000  # bytes of the journal per acknowledgement
+MAX_WAIT = 600.0  # seconds that `sync` waits in all for a server that limits requests
 NEEDS_FILES = "the right to write the experiment's artifacts"
 
 
 class FilesAwayError(TrackingError):
     """Files cannot be stored now; runs and points were sent."""
+
+    status: int | None = None  # of the refusal
 
 
 class Sender:
@@ -295,6 +308,11 @@ class Sender:
         needs = f"EDIT on the experiment {self.journal.parent.name!r}"
         return TrackingError(f"{redact_text(self.uri)}: {describe_refusal(error, needs=needs)}")
 
+    def read_delay(self, error: Exception) -> float | None:
+        """Return the seconds that the server asks to wait after this error; None if it does not."""
+        status = error.status if isinstance(error, FilesAwayError) else http_status(error)
+        return read_retry_after(self.uri) if status in THROTTLED else None
+
     def close(self) -> None:
         """Release the lock."""
         self._cursor.close()
@@ -363,11 +381,13 @@ class Sender:
                     status = http_status(error)
                     if status not in FINAL_FOR_FILES:
                         projection.files.waiting[key] = artifact
-                        raise FilesAwayError(
+                        away = FilesAwayError(
                             f"{redact_text(self.uri)}: {artifact.name} cannot be stored: "
                             f"{describe_refusal(error, needs=NEEDS_FILES)} Runs and points have "
                             "arrived."
-                        ) from None
+                        )
+                        away.status = status
+                        raise away from None
                     refused.setdefault(status, []).append(artifact)
         finally:
             for status, artifacts in refused.items():
@@ -414,6 +434,8 @@ class Sender:
             try:
                 step.do()
             except MlflowException as error:
+                if http_status(error) in (*THROTTLED, *LOGIN_EXPIRED):
+                    raise
                 if step is not self._failed:  # two processes may create the same run
                     self._failed = step
                     continue
@@ -449,7 +471,7 @@ def sync_study(journal: Path, uri: str, artifacts: str | None = None) -> Project
         JournalError: If the journal is missing or damaged.
     """
     with _open_sender(journal, uri, artifacts) as sender:
-        _send_all(sender)
+        _send_all_patiently(sender)
         return sender._require_open()
 
 
@@ -461,7 +483,7 @@ def verify_study(journal: Path, uri: str, artifacts: str | None = None) -> Proje
         JournalError: As `sync_study` does.
     """
     with _open_sender(journal, uri, artifacts) as sender:
-        _send_all(sender)
+        _send_all_patiently(sender)
         sender.verify()
         sender.park_runs()
         return sender._require_open()
@@ -482,8 +504,25 @@ def _open_sender(journal: Path, uri: str, artifacts: str | None) -> Iterator[Sen
         sender.close()
 
 
+def _send_all_patiently(sender: Sender) -> None:
+    """Send everything, and wait as long as the server asks to, `MAX_WAIT` seconds in all."""
+    waited = 0.0
+    while True:
+        try:
+            return _send_all(sender)
+        except Exception as error:  # every backend raises its own kind
+            asked = sender.read_delay(error)
+            delay = max(1.0, asked or 0.0)
+            if asked is None or waited + delay > MAX_WAIT:
+                raise
+            logger.warning("%s Continued in %.0f s.", sender.describe(error), delay)
+            time.sleep(delay)
+            waited += delay
+
+
 def _send_all(sender: Sender) -> None:
-    sender.open_study()
+    if sender.projection is None:
+        sender.open_study()
     with suppress(FilesAwayError):  # `park_runs` tries them again
         sender.send()
     projection = sender._require_open()

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from configparser import ConfigParser
 from configparser import Error as ConfigError
 from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http.client import HTTPException
 from importlib import metadata
 from netrc import NetrcParseError, netrc
@@ -82,6 +84,44 @@ def may_edit(uri: str, experiment_id: str) -> bool:
     return answer is None or answer[0] != 403
 
 
+def read_retry_after(uri: str) -> float | None:
+    """Ask a server that limits requests how long to wait, in seconds; None if it does not say.
+
+    MLflow's client does not keep the header `Retry-After` of the answer that it refused.
+    """
+    if not uri.startswith(("http://", "https://")):
+        return None
+    request = _make_request(uri, f"{API}search", {"max_results": 1})
+    try:
+        urlopen(request, timeout=TIMEOUT_SECONDS, context=_ssl_context(request.full_url)).close()
+    except HTTPError as error:
+        with error:
+            return parse_retry_after(error.headers.get("Retry-After", ""))
+    except (OSError, ValueError, HTTPException):
+        return None
+    return None
+
+
+def parse_retry_after(text: str) -> float | None:
+    """Parse the header `Retry-After`: seconds, or a date; returns seconds from now.
+
+    Examples:
+        >>> parse_retry_after("120")
+        120.0
+        >>> parse_retry_after("Fri, 31 Dec 1999 23:59:59 GMT")
+        0.0
+    """
+    if re.fullmatch(r"\d{1,9}", text.strip()):
+        return float(text)
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    if date.tzinfo is None:  # `-0000`: UTC of an unknown zone
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+
+
 def unusable_error(uri: str, reason: str) -> TrackingError:
     """Build the error for a store that does not answer."""
     return TrackingError(
@@ -112,14 +152,10 @@ def _call(uri: str, path: str, fields: dict[str, Any] | None = None) -> tuple[in
     Raises:
         TrackingError: If nothing answers, or its certificate is not trusted.
     """
-    parts = urlsplit(uri)
-    host = parts.netloc.rpartition("@")[2]
-    address = f"{parts.scheme}://{host}{parts.path.rstrip('/')}{path}"
-    data = None if fields is None else json.dumps(fields).encode()
-    headers = {"Content-Type": "application/json", **login_header(uri)}
     try:
-        request = Request(address, data, headers)
-        with urlopen(request, timeout=TIMEOUT_SECONDS, context=_ssl_context(address)) as answer:
+        request = _make_request(uri, path, fields)
+        context = _ssl_context(request.full_url)
+        with urlopen(request, timeout=TIMEOUT_SECONDS, context=context) as answer:
             return answer.status, answer.read(100_000).decode("utf-8", "replace")
     except HTTPError as error:
         with error:
@@ -137,6 +173,14 @@ def _call(uri: str, path: str, fields: dict[str, Any] | None = None) -> tuple[in
         raise unusable_error(uri, f"{reason}.") from None
     except HTTPException:  # no HTTP, or no address: MLflow's client tells what it makes of it
         return None
+
+
+def _make_request(uri: str, path: str, fields: dict[str, Any] | None) -> Request:
+    parts = urlsplit(uri)
+    host = parts.netloc.rpartition("@")[2]
+    address = f"{parts.scheme}://{host}{parts.path.rstrip('/')}{path}"
+    data = None if fields is None else json.dumps(fields).encode()
+    return Request(address, data, {"Content-Type": "application/json", **login_header(uri)})
 
 
 def _parse_object(text: str) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from ..errors import HpsearchError
+from .refusals import LOGIN_EXPIRED, http_status
 from .sender import FilesAwayError, Sender
 from .store import limited_requests, uri_option
 
@@ -72,6 +73,7 @@ class Uploader:
         self._opening = False  # wait_open raises problems to its caller
         self._problem: HpsearchError | None = None  # of the last attempt
         self._failures = 0  # number of failed attempts
+        self._delay = 0.0  # seconds that the server asked to wait after the last attempt
 
     def start(self) -> Self:
         """Start the thread."""
@@ -212,20 +214,38 @@ class Uploader:
     def _try_once(self, ending: bool) -> bool:
         """Send the new events; return whether that succeeded."""
         problem: HpsearchError | None = None
+        status: int | None = None
+        delay: float | None = None
         try:
             if self._sender.projection is not None or self._sender.open_study():
                 self._mark_open()
                 self._send(ending)
         except Exception as error:  # every backend raises its own kind
-            problem = self._sender.describe(error)
+            problem, status = self._sender.describe(error), http_status(error)
+            delay = self._sender.read_delay(error)
         with self._changed:
             if problem is not None and self._problem is None and not self._opening:
-                logger.warning("MLflow does not answer, trying again: %s", problem)
-            self._problem = problem
+                self._warn(problem, status, delay)
+            self._problem, self._delay = problem, delay or 0.0
             self._failures += problem is not None
             self._reached = self._reached or problem is None
             self._changed.notify_all()
         return problem is None
+
+    def _warn(self, problem: HpsearchError, status: int | None, delay: float | None) -> None:
+        if status in LOGIN_EXPIRED:
+            study, root = self._sender.journal.parent.name, self._sender.journal.parents[3]
+            logger.warning(
+                "%s The study goes on, and its journal keeps everything. Renew the login; the rest "
+                "is sent then, or later by: hpsearch sync %s%s",
+                problem,
+                study,
+                uri_option(self._sender.uri, root),
+            )
+        elif delay:
+            logger.warning("%s Continued in %.0f s.", problem, delay)
+        else:
+            logger.warning("MLflow does not answer, trying again: %s", problem)
 
     def _send(self, ending: bool) -> None:
         try:
@@ -255,12 +275,14 @@ class Uploader:
                 self._changed.wait(MIN_PAUSE)  # a line may be incomplete
 
     def _wait(self, seconds: float) -> None:
-        """Wait before a retry; shorter if a caller waits for it."""
+        """Wait before a retry: as long as the server asks to; shorter if a caller waits for it."""
         with self._changed:
             urgent = self._is_urgent()
             limit = min(seconds, self._first_pause) if urgent else seconds
+            self._changed.wait_for(lambda: self._abandoned, self._delay)
             self._changed.wait_for(
-                lambda: self._abandoned or (self._is_urgent() and not urgent), limit
+                lambda: self._abandoned or (self._is_urgent() and not urgent),
+                0.0 if self._delay else limit,
             )
 
     def _is_urgent(self) -> bool:
