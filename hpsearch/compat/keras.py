@@ -198,6 +198,19 @@ def flat_layers(model: keras.Model, *, include_self: bool = True) -> list[Any]:
     return list(model._flatten_layers(include_self=include_self))
 
 
+def list_named_layers(model: keras.Model, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Iterate over all nested layers, a model before its layers, as `MODEL/LAYER` and layer."""
+    for layer in model._flatten_layers(include_self=False, recursive=False):
+        yield prefix + layer.name, layer
+        yield from list_named_layers(layer, f"{prefix}{layer.name}/")
+
+
+def frozen_variables(model: keras.Model) -> list[keras.Variable]:
+    """Return the weights that training would change if they were not frozen."""
+    layers = flat_layers(model)
+    return [v for layer in layers for v in layer._trainable_variables if not v.trainable]
+
+
 def feeds_alone(before: keras.layers.Layer, after: keras.layers.Layer) -> bool:
     """Whether one layer's output goes only to the other, which has no other input."""
     if len(before._outbound_nodes) != 1 or len(after._inbound_nodes) != 1:

@@ -75,10 +75,20 @@ class EarlyStoppingSpec(Section):
     scope: Literal["mean", "fold"] = "mean"  # monitored curve
 
 
+class PhaseSpec(Section):
+    """A phase of the training of a custom model."""
+
+    epochs: int = Field(ge=1, le=100_000)
+    # Names of layers, or of models of layers, with * and ?; None: as in the phase before.
+    trainable: list[Annotated[str, Field(min_length=1)]] | None = Field(None, min_length=1)
+    learning_rate: Annotated[float, Field(gt=0)] | Name | None = None  # or a hyperparameter
+
+
 class TrainingSpec(Section):
     """Epochs and trainer of a trial."""
 
     epochs: int = Field(50, ge=1, le=100_000)
+    phases: list[PhaseSpec] = Field([], max_length=100)  # in order; `epochs` is their sum
     early_stopping: EarlyStoppingSpec | None = EarlyStoppingSpec()
     trainer: Literal["auto", "vectorized", "keras_fit"] = "auto"
     deterministic: bool = False  # bit-identical with several workers
@@ -87,6 +97,30 @@ class TrainingSpec(Section):
     precision: Literal["float32", "tensorfloat32", "bfloat16"] | None = None  # of products
     # Where a running trial is saved: after each multiple of an int, or auto: where it is cheap.
     checkpoint: Literal["auto", "off"] | Annotated[int, Field(ge=1)] = "auto"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sum_phases(cls, raw: Any) -> Any:
+        """Fill in `epochs` if there are phases."""
+        if not isinstance(raw, Mapping) or "epochs" in raw:
+            return raw
+        phases = raw.get("phases")
+        counts = [
+            phase.get("epochs") if isinstance(phase, Mapping) else None
+            for phase in (phases if isinstance(phases, list) else [])
+        ]
+        if not counts or not all(isinstance(n, int) for n in counts):
+            return raw  # refused by the fields
+        return {**raw, "epochs": sum(counts)}
+
+    @model_validator(mode="after")
+    def _check_phases(self) -> TrainingSpec:
+        total = sum(phase.epochs for phase in self.phases)
+        if self.phases and total != self.epochs:
+            raise ValueError(
+                f"epochs: {self.epochs} epochs, but the phases have {total}; leave the key out"
+            )
+        return self
 
 
 class SamplerSpec(Section):

@@ -27,6 +27,7 @@ from ..training.problem import Problem, sample_problem
 from ..training.trainer_selection import trains_itself
 from ..trial import Value
 from .initial_trials import initial_points
+from .training_phases import check_phases
 from .user_code import list_code_files
 
 MAX_POINTS = 12  # points at which a custom function is built before the first trial
@@ -102,6 +103,11 @@ def check_model(file: StudyFile, problem: Problem) -> ModelCheck:
         raise file.make_error(key, str(error)) from None
     if not file.model_facts:
         _check_unused_parameters(file, found)
+    check_phases(file, found)
+    if problem.phases and problem.own_fit is not None:
+        raise file.make_error(
+            "training.phases", f"{problem.own_fit}: it decides what is trained, so leave them out"
+        )
     own = found.own_training or problem.own_fit
     if problem.callbacks:
         own = "callbacks are declared, which may do anything between two epochs"
@@ -262,7 +268,8 @@ def _guess_trainer(spec: StudySpec) -> str:
     kind = spec.training.trainer
     if kind != "auto":
         return kind
-    own = spec.training.callbacks or trains_itself(spec.model_name)
+    training = spec.training
+    own = training.callbacks or training.phases or trains_itself(spec.model_name)
     return "keras_fit" if own else "vectorized"
 
 
@@ -274,6 +281,7 @@ def _check_unused_parameters(file: StudyFile, found: ModelInspection) -> None:
     """
     if not found.compiled:
         return
+    of_phases = [phase.learning_rate for phase in file.spec.training.phases]
     problems = [
         str(
             file.make_error(
@@ -283,7 +291,7 @@ def _check_unused_parameters(file: StudyFile, found: ModelInspection) -> None:
             )
         )
         for name in TRAINING_ARGUMENTS
-        if name in file.spec.search_space and name not in found.read
+        if name in file.spec.search_space and name not in {*found.read, *of_phases}
     ]
     if problems:
         raise SpecError("\n".join(problems))

@@ -27,7 +27,7 @@ from ..spec.study_spec import ExecutionSpec, StudySpec
 from ..tracking.store import source_folder
 from ..training.input_layout import group_columns
 from ..training.metrics import get_metric
-from ..training.problem import EarlyStopping, Problem
+from ..training.problem import Problem
 from ..training.trainer_factory import KERAS_BACKENDS
 from ..training.trainer_selection import (
     choose_backend,
@@ -41,6 +41,7 @@ from .frozen_features import apply_backbones
 from .objective_validation import require_defined_objective
 from .resolved_study import CheckedStudy, ResolvedStudy, with_task
 from .task_validation import check_inferred_task
+from .training_phases import make_early_stopping, make_phases
 
 TOGETHER = 64  # default population on an accelerator
 LEARN_NOTHING = ("random", "grid")  # samplers that do not use results
@@ -112,7 +113,7 @@ def resolve_study(study: CheckedStudy, dataset: Dataset) -> ResolvedStudy:
 
 def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
     """Build the problem shared by the trials of the study."""
-    spec, stopping = study.spec, study.spec.training.early_stopping
+    spec = study.spec
     usual = make_training_defaults(spec.model_name, study.task)
     if "scaling" in spec.data.model_fields_set:
         usual.pop("scaling", None)
@@ -131,7 +132,7 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
         fixed_params={**usual, **spec.fixed_params, **_quantile_loss(spec)},
         weights=dataset.weights,
         target_transforms=dataset.schema.target.transforms if dataset.schema.target else (),
-        early_stopping=EarlyStopping(**stopping.model_dump()) if stopping else None,
+        early_stopping=make_early_stopping(spec.training),
         precision=spec.training.precision,
         fold_schedule="in_turn" if study.pruner_kind == "fold_race" else "together",
         folder=str(study.file.folder.resolve()),
@@ -145,6 +146,7 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
         on_disk=dataset.on_disk,
         statistics_by_scaling={str(how): () for how in scalings},
         callbacks=tuple(spec.training.callbacks),
+        phases=make_phases(spec.training),
         own_fit=study.file.model_facts.get("own_fit"),
         optimizers=tuple(map(str, spec.possible_values("optimizer"))),
         batch_sizes_vary=any(p.name == "batch_size" and p.size > 1 for p in spec.space),

@@ -40,6 +40,7 @@ from .task_validation import (
     format_problems,
     list_losses,
 )
+from .training_phases import find_phase_problems
 
 
 def check_study(file: StudyFile) -> CheckedStudy:
@@ -75,6 +76,7 @@ def _find_problems(file: StudyFile) -> Iterator[tuple[str, str]]:
     yield from _check_schedule(spec)
     yield from _check_execution(spec)
     yield from _check_precision(spec)
+    yield from find_phase_problems(spec)
     yield from _check_values(file)
     if "scaling" in spec.search_space and "scaling" in spec.data.model_fields_set:
         yield "data.scaling", "the search space has scaling too: keep one of the two keys"
@@ -238,7 +240,8 @@ def _check_schedule(spec: StudySpec) -> Iterator[tuple[str, str]]:
 
 
 def _check_precision(spec: StudySpec) -> Iterator[tuple[str, str]]:
-    if spec.training.precision == "bfloat16" and spec.training.trainer == "keras_fit":
+    by_keras = spec.training.trainer == "keras_fit" or spec.training.phases
+    if spec.training.precision == "bfloat16" and by_keras:
         yield "training.precision", NO_BFLOAT16.partition(": ")[2]
 
 

@@ -10,7 +10,7 @@ import io
 import json
 import logging
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,12 +91,14 @@ def _describe(array: np.ndarray) -> tuple[tuple[int, ...], str]:
     return tuple(array.shape), np.dtype(array.dtype).name
 
 
-def decode_fitting(content: bytes | None, fresh: Sequence[Arrays], trial: int) -> Checkpoint | None:
+def decode_fitting(
+    content: bytes | None, make_fresh: Callable[[int], Sequence[Arrays]], trial: int
+) -> Checkpoint | None:
     """Decode a checkpoint if it fits the untrained states of a trial; None if it does not.
 
     Args:
         content: From `Checkpoint.encode`; None: there is none.
-        fresh: The untrained state of each fold.
+        make_fresh: Returns a state of each fold as after that number of epochs, untrained.
         trial: The trial's number, for the log.
     """
     if content is None:
@@ -106,7 +108,7 @@ def decode_fitting(content: bytes | None, fresh: Sequence[Arrays], trial: int) -
     except ValueError as error:
         logger.warning("trial %d is trained from the first epoch: %s", trial, error)
         return None
-    if not found.fits(fresh):
+    if not found.fits(make_fresh(found.n_epochs)):
         logger.warning("trial %d is trained from the first epoch: its model has changed", trial)
         return None
     return found

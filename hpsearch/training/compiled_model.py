@@ -53,10 +53,18 @@ def get_compiled_loss(model: keras.Model) -> keras.losses.Loss:
     return loss_of_function(loss)
 
 
-def clone_compiled_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
-    """Create a new optimizer with the configuration of a compiled model's."""
+def clone_compiled_optimizer(
+    model: keras.Model, learning_rate: float | None = None
+) -> keras.optimizers.Optimizer:
+    """Create a new optimizer with the configuration of a compiled model's.
+
+    `learning_rate` replaces the compiled one, or its schedule.
+    """
     optimizer = model.optimizer
-    return type(optimizer).from_config(optimizer.get_config())
+    config = optimizer.get_config()
+    if learning_rate is not None:
+        config["learning_rate"] = learning_rate
+    return type(optimizer).from_config(config)
 
 
 def takes_class_indices(loss: Any) -> bool:

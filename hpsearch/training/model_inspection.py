@@ -13,6 +13,7 @@ from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from ..compat.keras import list_named_layers
 from ..errors import HpsearchError, SpecError, TrainingError
 from ..models import find_family, load_family, make_outputs, strip_convention
 from ..models.family_registry import load_build_recorder, require_model
@@ -52,6 +53,7 @@ class ModelInspection:
     own_training: str | None = None  # why its own `fit` trains it; None: it does not
     own_fit: str | None = None  # why its `HyperModel.fit` trains it
     own_code: str | None = None  # the custom code that it contains; None: only Keras's layers
+    layers: tuple[str, ...] = ()  # their paths, if the training has phases
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values."""
@@ -130,6 +132,8 @@ def _inspect_point(problem: Problem, point: Mapping[str, Value], read: set[str])
     shapes = list_input_shapes(problem, point)
     model = _build_model(lambda: family.build(params, shapes, outputs), problem.model)
     facts = _read_facts(model)
+    if problem.phases:
+        facts = replace(facts, layers=tuple(path for path, _ in list_named_layers(model)))
     if find_layout(problem, model, point):  # compared with the data by name
         return replace(facts, inputs=None)
     return facts
@@ -258,6 +262,7 @@ def _summarize_facts(seen: Sequence[ModelFacts], **more: Any) -> ModelInspection
         logits=any(f.logits for f in seen),
         own_training=next((f.own_training for f in seen if f.own_training), None),
         own_code=next((f.own_code for f in seen if f.own_code), None),
+        layers=tuple(dict.fromkeys(path for f in seen for path in f.layers)),
         **more,
     )
 

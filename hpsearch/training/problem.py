@@ -30,6 +30,7 @@ from .input_layout import find_layout, join_inputs, list_input_shapes
 from .layer_adaptation import prepare_adaptation
 from .metrics import Metric, get_metric, load_custom_metric
 from .multi_output import concatenate_outputs
+from .phases import Phase
 
 if TYPE_CHECKING:
     import keras
@@ -51,6 +52,7 @@ class EarlyStopping:
     patience: int  # epochs without improvement
     min_delta: float = 0.0  # what counts as an improvement, in units of the objective
     scope: Literal["mean", "fold"] = "mean"
+    first_epoch: int = 0  # earlier epochs are not considered
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Problem:
     windows: Windows | None = None  # windows into `features`; None: rows are not windows
     on_disk: bool = False  # whether `features` are mapped from disk and must not be copied
     callbacks: tuple[str, ...] = ()  # FILE.py:FUNCTION that creates the callbacks of a fold
+    phases: tuple[Phase, ...] = ()  # of a custom model's training; empty: one
     own_fit: str | None = None  # why the user's `HyperModel.fit` trains; None: it does not
     optimizers: tuple[str, ...] = ()  # optimizers in the search space, which may share programs
     batch_sizes_vary: bool = False  # between trials, which may share programs

@@ -43,6 +43,8 @@ def choose_trainer(kind: str, problem: Problem, own_training: str | None = None)
         return "keras_fit", "the rows do not fit in memory, and are read from the disk"
     if own_training is not None:
         return "keras_fit", f"Keras's own fit trains it, a fold at a time: {own_training}"
+    if problem.phases:
+        return "keras_fit", "Keras trains the phases, a fold at a time"
     if kind != "auto":
         return kind, "asked for"
     if found := USES_TENSORFLOW.search(read_file_source(problem.model)):

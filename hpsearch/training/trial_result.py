@@ -67,8 +67,9 @@ def find_stopped_folds(
     its last score in the curve, so it stays stopped.
     """
     curve = np.asarray(curve)
-    if early_stopping is None:
+    if early_stopping is None or len(curve) <= early_stopping.first_epoch:
         return np.zeros(curve.shape[1], bool)
+    curve = curve[early_stopping.first_epoch :]
     rising = _orient_curve(curve, direction)
     if early_stopping.scope == "mean":
         rising = rising.mean(axis=1, keepdims=True)

@@ -33,7 +33,7 @@ class Script:
     name: str
     trainer: str  # that takes it
     convention: str = ""
-    callbacks: str = ""  # a function of the script that makes them
+    training: str = ""  # what the study file says of the training
     own_code: bool = False  # whether the served model runs the user's file
     data: str = ""  # what the study file says of the data, beside source and target
     table: str = "table.csv"
@@ -48,6 +48,10 @@ class Script:
 
 TEXT = "columns: {message: {kind: text}}"
 IMAGE = "columns: {photo: {kind: image, size: [32, 32]}}"
+CALLBACKS = f"callbacks: ['{SCRIPTS}/callbacks.py:make']"
+PHASES = (
+    "phases: [{epochs: 1}, {epochs: 1, trainable: [head, output, block2_*], learning_rate: 1e-4}]"
+)
 PAIR = "inputs: {left: [a, b], right: [c, d]}"
 TAKEN = [
     Script("custom_layer", "vectorized", own_code=True, is_long=False),
@@ -65,7 +69,7 @@ TAKEN = [
     Script("tuner_tutorial", "vectorized", "keras_tuner"),
     Script("own_train_step", "keras_fit"),
     Script("own_compute_loss", "keras_fit"),
-    Script("callbacks", "keras_fit", callbacks="make", is_long=False),
+    Script("callbacks", "keras_fit", training=CALLBACKS, is_long=False),
     Script("tuner_fit", "keras_fit", "keras_tuner"),
     Script("tuner_own_loop", "keras_fit", "keras_tuner"),
     Script("two_phases", "keras_fit", "keras_tuner"),
@@ -81,6 +85,7 @@ TAKEN = [
     Script("image_augmentation", "keras_fit", data=f"drop: [a], {IMAGE}", table="photos.csv"),
     Script("image_and_table", "keras_fit", data=IMAGE, table="photos.csv"),
     Script("transfer_learning", "keras_fit", data=f"drop: [a], {IMAGE}", table="photos.csv"),
+    Script("fine_tuning", "keras_fit", "", PHASES, data=f"drop: [a], {IMAGE}", table="photos.csv"),
 ]
 REFUSED = {  # of mistakes.py: what is told before the first trial
     "two_inputs": "has the name of no column and of no group of data.inputs",
@@ -146,7 +151,7 @@ def declare(
     root: Path,
     name: str,
     reference: str,
-    callbacks: str = "",
+    training: str = "",
     data: str = "drop: [message]",
     table: str = "table.csv",
 ) -> Path:
@@ -160,7 +165,7 @@ def declare(
         f"study: {name}\n"
         f"data: {{source: {table}, target: y, test_fraction: 0.2, {data}}}\n"
         "cross_validation: {folds: 2}\n"
-        f"training: {{epochs: 2, early_stopping: null, callbacks: [{callbacks}]}}\n"
+        f"training: {{epochs: 2, early_stopping: null, {training}}}\n"
         f"model: {reference}\n{space}"
         "budget: {trials: 1}\nselection: {finalists: 0}\n",
         encoding="utf-8",
@@ -177,9 +182,8 @@ def taken_scripts() -> list[object]:
 def test_a_script_is_checked_searched_promoted_and_served(gallery: Path, script: Script) -> None:
     place = f"{SCRIPTS / script.name}.py:build"
     reference = f"{{{script.convention}: {place}}}" if script.convention else place
-    callbacks = f"{SCRIPTS / script.name}.py:{script.callbacks}" if script.callbacks else ""
     given = {"data": script.data} if script.data else {}
-    spec = declare(gallery, script.name, reference, callbacks, table=script.table, **given)
+    spec = declare(gallery, script.name, reference, script.training, table=script.table, **given)
     invoke(gallery, "tune", spec, "--quiet")
     journal = gallery / "mlruns" / "studies" / script.name / "journal.jsonl"
     history = History(read_page(journal).events)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from training.phased_training import check_phases_are_fits, check_resumed_phases
 from training.trainer_contract import (
     TrainerContract,
     curves_of_fit,
@@ -244,3 +245,12 @@ def test_rows_on_disk_are_trained_part_by_part_to_the_bits_of_rows_in_memory(
     found = run(KerasFitTrainer(on_disk(problem, tmp_path / "rows.npy")), [trial])[1][0]
     assert (None, "COMPLETE") == (found.traceback, found.state)
     assert same(expected, found)
+
+
+@pytest.mark.parametrize("params", [{}, {"compiled": True}], ids=str)
+def test_phases_are_those_of_a_loop_of_fit(tmp_path: Path, params: dict[str, Any]) -> None:
+    check_phases_are_fits(tmp_path, **params)
+
+
+def test_a_trial_is_resumed_in_each_phase(tmp_path: Path) -> None:
+    check_resumed_phases(tmp_path)

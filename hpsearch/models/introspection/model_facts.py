@@ -31,6 +31,7 @@ class ModelFacts:
     activation: str | None = None  # activation of the last layer, Keras's name; None: unknown
     unadapted: tuple[str, ...] = ()  # layers that each fold adapts to its training rows
     logits: bool = False  # whether it is compiled with a loss of logits
+    layers: tuple[str, ...] = ()  # their paths, if needed
     own_training: str | None = None  # why its own `fit` trains it; None: hpsearch's steps do
 
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from ...models import Family
 from ...trial import TrialSpec, Value
-from ..compiled_model import get_compiled_loss, takes_class_indices
+from ..compiled_model import clone_compiled_optimizer, get_compiled_loss, takes_class_indices
 from ..fold_weights import get_step_factors, make_fold_batches, make_initial_weights
 from ..layer_adaptation import adapt_weights
 from ..losses import list_loss_params, make_loss
 from ..multi_output import adapt_loss
 from ..optimizers import make_optimizer_arguments
+from ..phases import enter_phase
 from ..problem import Problem
 from ..schedules import StepShares, initial_learning_rate, is_scheduled
 from ..weight_initialization import build_blueprint
@@ -37,6 +38,7 @@ class Architecture:
     )  # a `blueprint`; None: the custom function sets the weights itself
     built_weights: list[np.ndarray]  # the weights after the custom function
     is_user_compiled: bool  # with a learning rate of its own
+    phase: int = 0  # index of the phase that it trains
 
     def make_fold_state(
         self, trial: TrialSpec, fold: int, params: Mapping[str, Value]
@@ -73,7 +75,7 @@ def make_architecture_key(family: Family, task: str, params: Mapping[str, Value]
 
 
 def make_architecture(
-    problem: Problem, features: Any, params: Mapping[str, Value], seed: int
+    problem: Problem, features: Any, params: Mapping[str, Value], seed: int, phase: int = 0
 ) -> Architecture:
     """Build and compile the network for `params`.
 
@@ -82,11 +84,11 @@ def make_architecture(
         features: `resident(problem.features)`.
         params: The hyperparameters.
         seed: The trial's seed.
+        phase: Index of the phase that it trains, if there are several.
 
     Raises:
-        TrainingError: If the network's output does not suit the task.
+        TrainingError: If the network's output does not suit the task, or the phase trains nothing.
     """
-
     build = problem.make_builder(params, seed)
     model = build()
     problem.check_output_shape(model)
@@ -95,12 +97,16 @@ def make_architecture(
     given = model.get_weights() if plan is None else []
     if not compiled and is_scheduled(params, "dropout_schedule"):
         model = schedule_dropout(model)
+    untrained = enter_phase(model, problem.phases, phase)
     if compiled:
         loss = get_compiled_loss(model)
     else:
         loss = adapt_loss(make_loss(problem.task, problem.resolve_loss_path(params)), model)
     if compiled:
         optimizer = model.optimizer
+        if problem.phases:
+            rate = problem.phases[phase].find_learning_rate(params)
+            optimizer = clone_compiled_optimizer(model, rate)
     else:
         optimizer = make_scheduled_optimizer(params, get_step_factors(problem, params, model))
     # No compiled metrics: metrics are computed from predictions.
@@ -108,7 +114,9 @@ def make_architecture(
     if takes_class_indices(loss):
         classes = problem.target.argmax(axis=1)[:, None].astype(np.float32)
         problem = replace(problem, target=classes)
-    return Architecture(SharedModel(model, problem, features), problem, plan, given, compiled)
+    constant = untrained if plan is None else set()  # other weights are drawn for each fold
+    network = SharedModel(model, problem, features, constant)
+    return Architecture(network, problem, plan, given, compiled, phase)
 
 
 def _try_build_blueprint(build: Callable[[], keras.Model]) -> keras.Model | None:

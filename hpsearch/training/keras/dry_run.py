@@ -7,11 +7,13 @@ trainers; nothing is kept. Needs Keras in the calling process.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...errors import SpecError
 from ...spec.function_reference import load_function
 from ...trial import TrialSpec, Value
+from ..phases import arrange_phases
 from ..problem import Problem
 from ..trial_result import why_output_unfit
 from .architecture import make_architecture
@@ -60,9 +62,12 @@ def run_one_batch(problem: Problem, params: Mapping[str, Value]) -> None:
     resolved = problem.resolve(params)
     own = problem.make_own_builder(resolved, trial.seed)()
     if find_own_training(own, problem):
-        _run_one_epoch(FoldFit(problem, trial, resolved, 0), problem)
+        phases = arrange_phases(replace(phase, epochs=1) for phase in problem.phases)
+        trial = replace(trial, epochs=max(1, len(phases)))
+        _run_own_fit(FoldFit(replace(problem, phases=phases), trial, resolved, 0), problem, trial)
         return
-    made = make_architecture(problem, to_backend_array(problem.features), resolved, trial.seed)
+    features = to_backend_array(problem.features)
+    made = make_architecture(problem, features, resolved, trial.seed)
     made.shared_model.set_state(made.make_fold_state(trial, 0, resolved))
     statistics = problem.get_statistics(resolved)[0]
     rows = problem.folds[0].train
@@ -70,13 +75,17 @@ def run_one_batch(problem: Problem, params: Mapping[str, Value]) -> None:
     seen = made.shared_model.evaluate(statistics, rows)
     if unfit := why_output_unfit(problem.task, [seen.predictions]):
         raise SpecError(unfit)
-    made.shared_model.train_epoch(statistics, rows, len(rows), class_weights=None, rates=None)
+    for phase in range(max(1, len(problem.phases))):
+        if phase:
+            made = make_architecture(problem, features, resolved, trial.seed, phase)
+        made.shared_model.train_epoch(statistics, rows, len(rows), class_weights=None, rates=None)
 
 
-def _run_one_epoch(fold: FoldFit, problem: Problem) -> None:
-    """Run an epoch of the model's own `fit` on a few rows."""
+def _run_own_fit(fold: FoldFit, problem: Problem, trial: TrialSpec) -> None:
+    """Run an epoch of each phase of the model's own `fit` on a few rows."""
     try:
-        fold.train_epoch()
+        for _ in range(trial.epochs):
+            fold.train_epoch()
     finally:
         fold.close()
     assert fold.evaluation is not None

@@ -7,7 +7,7 @@ callbacks are handled by Keras.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +21,20 @@ from ...models.named_inputs import pack_inputs, split_features
 from ...trial import TrialSpec, Value, derive_seed
 from ..batching import batch_size
 from ..class_weights import class_weights, get_class_indices
-from ..compiled_model import logits_to_probabilities, takes_class_indices, takes_logits
+from ..compiled_model import (
+    clone_compiled_optimizer,
+    logits_to_probabilities,
+    takes_class_indices,
+    takes_logits,
+)
 from ..fold_weights import draw_fold_weights, make_fold_batches
 from ..input_layout import find_layout
 from ..layer_adaptation import adapt_layers
 from ..losses import make_loss
 from ..optimizers import make_optimizer
+from ..phases import compute_rates, enter_phase
 from ..problem import Problem
-from ..schedules import make_schedule
+from ..schedules import is_scheduled
 from ..weight_initialization import build_blueprint
 from .fit_thread import FitThread
 from .hypermodel_fit import build_hypermodel, find_hypermodel, run_hypermodel_fit
@@ -228,14 +234,33 @@ class FoldFit:
                 *self._gather(split.validation),
                 *([] if own is None else [own]),
             )
-        own = make_callbacks(self._problem, self._params)
         defaults = {"batch_size": batch_size(self._params), "epochs": self._trial.epochs}
-        if self._hypermodel is None:
-            self.model.fit(x, y, callbacks=[gates[0], *own, gates[1]], **defaults, **arguments)
-        else:
+        if self._hypermodel is not None:
             run_hypermodel_fit(
                 self._hypermodel, self.model, self._params, (x, y), gates, defaults, arguments
             )
+            return
+        for span in self._enter_phases():
+            own = make_callbacks(self._problem, self._params)
+            given = {**defaults, **span, **arguments}
+            self.model.fit(x, y, callbacks=[gates[0], *own, gates[1]], **given)
+
+    def _enter_phases(self) -> Iterator[dict[str, int]]:
+        """Prepare the model for one phase after another; yield the arguments of each `fit`."""
+        phases = self._problem.phases
+        if not phases:
+            yield {}
+        for index, phase in enumerate(phases):
+            if phase.first_epoch >= self._trial.epochs or (index and self.model.stop_training):
+                return
+            enter_phase(self.model, phases, index)
+            if self.model.optimizer is None:
+                raise TrainingError("training.phases need an optimizer given to compile")
+            rate = phase.find_learning_rate(self._params)
+            self.model.optimizer = clone_compiled_optimizer(self.model, rate)
+            self.model.train_function = None  # it is made anew, as after `compile`
+            last = min(phase.first_epoch + phase.epochs, self._trial.epochs)
+            yield {"initial_epoch": phase.first_epoch, "epochs": last}
 
     def _can_evaluate(self, rows: np.ndarray) -> bool:
         """Whether `evaluate` works: a custom step may support only training.
@@ -258,20 +283,17 @@ class FoldFit:
         """Make the callbacks that run before and after custom ones at the end of each epoch."""
         import keras
 
-        fold, trial = self, self._trial
-        schedule = None
-        if self._params.get("schedule") not in (None, "constant"):
-            schedule = make_schedule(self._params)
+        fold, trial, params, phases = self, self._trial, self._params, self._problem.phases
         x = self._gather(validation)[0] if len(validation) else None
 
         class EpochStart(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
             """Sets the learning rate, and the `val_loss` of a final fit to what the search saw."""
 
             def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-                if schedule is None:
+                if not is_scheduled(params, "schedule"):
                     return
                 planned = {"n_steps": 1, "n_epochs": trial.planned or trial.epochs}
-                rates = schedule.rates(epoch, losses=trial.watched or (), **planned)
+                rates = compute_rates(phases, params, epoch, losses=trial.watched, **planned)
                 fold.model.optimizer.learning_rate = float(rates[0])
 
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:

@@ -20,6 +20,7 @@ from ...trial import EpochReport, FoldReport, TrialResult, TrialSpec, Value
 from ..batching import batch_size, derive_order_seed, draw_disk_order, draw_epoch_order
 from ..checkpoint import decode_fitting
 from ..class_weights import class_weights
+from ..phases import compute_rates, find_phase
 from ..problem import Precision, Problem
 from ..schedules import make_schedule, strength_shares
 from ..trainer import ReportGenerator
@@ -70,7 +71,7 @@ class _RunningTrial:
 
     progress: TrialProgress
     params: Mapping[str, Value]
-    architecture: Architecture | None  # None: each fold is a `FoldFit`
+    architectures: list[Architecture]  # of each fold's phase; empty: each fold is a `FoldFit`
     fold_states: list[FoldState | FoldFit]
     predictions: list[np.ndarray] = field(default_factory=list)  # of each fold, from the last epoch
 
@@ -100,7 +101,7 @@ class KerasFitTrainer:
         self._objective_metric = problem.objective_metric
         self._metrics = [problem.get_metric(name) for name in problem.metrics]
         self._family = load_family(problem.model)
-        self._architectures: OrderedDict[str, Architecture] = OrderedDict()
+        self._architectures: OrderedDict[tuple[str, int], Architecture] = OrderedDict()
 
     def train(self, trials: Sequence[TrialSpec]) -> ReportGenerator:
         """See `trainer.Trainer.train`."""
@@ -132,11 +133,12 @@ class KerasFitTrainer:
         if self._find_own_training(params, trial.seed):
             return self._fit_itself(trial, params)
         architecture = self._get_architecture(params, trial.seed)
-        network = architecture.shared_model
-        network.set_state(architecture.make_fold_state(trial, 0, params))
+        architecture.make_fold_state(trial, 0, params)  # which the model holds then
         for epoch in range(trial.epochs):
+            architecture = self._enter_phase(architecture, trial, params, epoch)
             loss = self._train_epoch(architecture, trial, params, epoch, fold=0, losses=())
             require_finite_loss(np.array([loss]), epoch)
+        network = architecture.shared_model
         network.finalize_weights()
         return network.get_weights()
 
@@ -231,13 +233,13 @@ class KerasFitTrainer:
             if self._find_own_training(params, trial.seed):
                 fits = [FoldFit(self.problem, trial, params, fold) for fold in folds]
                 progress.n_parameters = fits[0].model.count_params()
-                return _RunningTrial(progress, params, None, [*fits])
+                return _RunningTrial(progress, params, [], [*fits])
             architecture = self._get_architecture(params, trial.seed)
             progress.n_parameters = architecture.shared_model.model.count_params()
             states: list[FoldState | FoldFit] = [
                 architecture.make_fold_state(trial, fold, params) for fold in folds
             ]
-            run = _RunningTrial(progress, params, architecture, states)
+            run = _RunningTrial(progress, params, [architecture] * len(states), states)
             self._restore_folds(run)
         except Exception as error:
             return progress.fail(error)
@@ -246,7 +248,7 @@ class KerasFitTrainer:
     def _freeze_folds(self, run: _RunningTrial) -> FrozenFolds | None:
         """Copy the folds if a checkpoint is planned; a model's own `fit` has none."""
         progress = run.progress
-        if run.architecture is None or not progress.plans_checkpoint(progress.n_epochs - 1):
+        if not run.architectures or not progress.plans_checkpoint(progress.n_epochs - 1):
             return None
         return [_to_numpy(state) for state in run.fold_states], run.predictions
 
@@ -255,8 +257,19 @@ class KerasFitTrainer:
         trial = run.progress.trial
         if trial.resume_from is None or self.problem.fold_schedule == "in_turn":
             return
-        fresh = [_to_numpy(state) for state in run.fold_states]
-        found = decode_fitting(trial.resume_from, fresh, trial.number)
+
+        def make_states(n_epochs: int) -> list[list[np.ndarray]]:
+            phase = find_phase(self.problem.phases, n_epochs - 1)
+            if phase:  # otherwise a state of each fold is there
+                architecture = self._get_architecture(run.params, trial.seed, phase)
+                run.architectures = [architecture] * len(run.fold_states)
+                run.fold_states = [
+                    architecture.make_fold_state(trial, fold, run.params)
+                    for fold in range(len(run.fold_states))
+                ]
+            return [_to_numpy(state) for state in run.fold_states]
+
+        found = decode_fitting(trial.resume_from, make_states, trial.number)
         if found is not None:
             run.progress.restored = found
             run.fold_states, run.predictions = [[*s] for s in found.states], [*found.predictions]
@@ -286,12 +299,13 @@ class KerasFitTrainer:
         if isinstance(state, FoldFit):
             loss, seen = self._advance_fold_fit(run, state, fold)
         else:
-            assert run.architecture is not None
-            network, trial = run.architecture.shared_model, run.progress.trial
-            network.set_state(state)
+            trial, architecture = run.progress.trial, run.architectures[fold]
+            architecture.shared_model.set_state(state)
+            architecture = self._enter_phase(architecture, trial, run.params, epoch)
+            run.architectures[fold], network = architecture, architecture.shared_model
             losses = run.progress.mean_losses()
             loss = self._train_epoch(
-                run.architecture, trial, run.params, epoch, fold=fold, losses=losses
+                architecture, trial, run.params, epoch, fold=fold, losses=losses
             )
             run.fold_states[fold] = network.get_state()
             seen = network.evaluate(self.problem.get_statistics(run.params)[fold], validation)
@@ -317,6 +331,17 @@ class KerasFitTrainer:
         assert state.evaluation is not None
         return loss, state.evaluation
 
+    def _enter_phase(
+        self, held: Architecture, trial: TrialSpec, params: Mapping[str, Value], epoch: int
+    ) -> Architecture:
+        """Return the network of an epoch's phase, with the fold that `held` holds."""
+        phase = find_phase(self.problem.phases, epoch)
+        if phase == held.phase:
+            return held
+        entered = self._get_architecture(params, trial.seed, phase)
+        entered.shared_model.take_over(held.shared_model)
+        return entered
+
     def _train_epoch(
         self,
         architecture: Architecture,
@@ -333,7 +358,8 @@ class KerasFitTrainer:
         rates = shares = None
         if not architecture.is_user_compiled:
             steps = {"n_steps": -(-len(rows) // size), "n_epochs": trial.planned or trial.epochs}
-            rates = make_schedule(params).rates(epoch, losses=trial.watched or losses, **steps)
+            watched = trial.watched or losses
+            rates = compute_rates(self.problem.phases, params, epoch, losses=watched, **steps)
             shares = strength_shares(params, epoch, **steps)
         return architecture.shared_model.train_epoch(
             self.problem.get_statistics(params)[fold],
@@ -354,14 +380,16 @@ class KerasFitTrainer:
     def _resolve_params(self, trial: TrialSpec) -> dict[str, Value]:
         return self.problem.resolve(trial.params)
 
-    def _get_architecture(self, params: Mapping[str, Value], seed: int) -> Architecture:
+    def _get_architecture(
+        self, params: Mapping[str, Value], seed: int, phase: int = 0
+    ) -> Architecture:
         """Return a network for `params`, a cached one if possible."""
-        key = make_architecture_key(self._family, self.problem.task, params, seed)
+        key = make_architecture_key(self._family, self.problem.task, params, seed), phase
         if key not in self._architectures:
             while len(self._architectures) >= MAX_ARCHITECTURES:
                 self._architectures.popitem(last=False)
             self._architectures[key] = make_architecture(
-                self.problem, self._backend_features, params, seed
+                self.problem, self._backend_features, params, seed, phase
             )
         self._architectures.move_to_end(key)
         return self._architectures[key]

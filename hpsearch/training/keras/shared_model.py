@@ -10,6 +10,7 @@ Trials, scores and early stopping are handled by `keras_fit`.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -66,7 +67,9 @@ class EpochSteps(Protocol):
 class SharedModel:
     """A compiled model that holds the values of one fold."""
 
-    def __init__(self, model: keras.Model, problem: Problem, features: Any) -> None:
+    def __init__(
+        self, model: keras.Model, problem: Problem, features: Any, constant: Collection[int] = ()
+    ) -> None:
         """Wrap a model.
 
         Args:
@@ -74,6 +77,8 @@ class SharedModel:
             problem: The problem.
             features: `to_backend_array(problem.features)`, which all networks share; unused if
                 they are on disk.
+            constant: The `id` of each weight that is equal in all folds and not trained, as those
+                of a frozen backbone; a fold's state does not contain them.
         """
         import keras
 
@@ -88,6 +93,7 @@ class SharedModel:
         self._answers_logits = takes_logits(model.loss)
         model.optimizer.build(model.trainable_variables)
         self._own_weights = [v for v in model.weights if v.name != SHARE]
+        self._fold_weights = [v for v in model.weights if id(v) not in constant]
         self._seeds = [v for v in model.variables if v.name == "seed_generator_state"]
         self._steps: EpochSteps
         if keras.backend.backend() == "tensorflow" and not model.run_eagerly:
@@ -109,15 +115,30 @@ class SharedModel:
             variable.assign(value)
         for index, variable in enumerate(self._seeds):
             variable.assign([derive_seed(seed, index), 0])
+        self._reset_optimizer()
+        if learning_rate is not None:
+            self.model.optimizer.learning_rate = learning_rate
+        return self.get_state()
+
+    def take_over(self, other: SharedModel) -> None:
+        """Continue with the fold that `other` has trained in an earlier phase.
+
+        Weights and seeds are kept, and the optimizer begins anew.
+        """
+        other.finalize_weights()
+        for variable, value in zip(self._own_weights, other.get_weights(), strict=True):
+            variable.assign(value)
+        for variable, held in zip(self._seeds, other._seeds, strict=True):
+            variable.assign(held.value)
+        self._reset_optimizer()
+
+    def _reset_optimizer(self) -> None:
         # Some optimizers start from the weights (ScheduleFreeAdamW), so a copy is built with them.
         optimizer = self.model.optimizer
         twin = type(optimizer).from_config(optimizer.get_config())
         twin.build(self.model.trainable_variables)
         for variable, fresh in zip(optimizer.variables, twin.variables, strict=True):
             variable.assign(fresh)
-        if learning_rate is not None:
-            optimizer.learning_rate = learning_rate
-        return self.get_state()
 
     def get_state(self) -> FoldState:
         """Return a copy of the model's values."""
@@ -200,7 +221,7 @@ class SharedModel:
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def _list_variables(self) -> list[Any]:
-        return [*self.model.weights, *self._seeds, *self.model.optimizer.variables]
+        return [*self._fold_weights, *self._seeds, *self.model.optimizer.variables]
 
 
 def to_backend_array(features: np.ndarray) -> Any:

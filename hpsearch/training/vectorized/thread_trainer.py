@@ -168,7 +168,7 @@ class ThreadTrainer:
         trial, example = trial_run.trial, trial_run.example_state()
         leaves, structure = jax.tree.flatten(example)
         fresh = [[np.asarray(leaf) for leaf in leaves]] * len(self.problem.folds)
-        found = decode_fitting(trial.resume_from, fresh, trial.number)
+        found = decode_fitting(trial.resume_from, lambda _: fresh, trial.number)
         if found is None:
             return
         trial_run.progress.restored, trial_run.submitted = found, found.n_epochs
