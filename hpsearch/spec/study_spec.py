@@ -6,6 +6,7 @@ where data and models are available.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
@@ -75,13 +76,19 @@ class EarlyStoppingSpec(Section):
     scope: Literal["mean", "fold"] = "mean"  # monitored curve
 
 
+def _check_rate(rate: float | str | None) -> float | str | None:
+    if isinstance(rate, float) and not 0 < rate < math.inf:
+        raise ValueError(f"a positive number or the name of a hyperparameter. Received: {rate}")
+    return rate
+
+
 class PhaseSpec(Section):
     """A phase of the training of a custom model."""
 
     epochs: int = Field(ge=1, le=100_000)
     # Names of layers, or of models of layers, with * and ?; None: as in the phase before.
     trainable: list[Annotated[str, Field(min_length=1)]] | None = Field(None, min_length=1)
-    learning_rate: Annotated[float, Field(gt=0)] | Name | None = None  # or a hyperparameter
+    learning_rate: Annotated[float | Name | None, AfterValidator(_check_rate)] = None  # or a name
 
 
 class TrainingSpec(Section):

@@ -10,7 +10,7 @@ from ..spec.search_space import Categorical
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec, TrainingSpec
 from ..training.model_inspection import ModelInspection
-from ..training.phases import Phase, arrange_phases, matches
+from ..training.phases import Phase, arrange_phases, find_unmatched
 from ..training.problem import EarlyStopping
 from .task_validation import format_problems
 
@@ -88,11 +88,9 @@ def check_phases(file: StudyFile, found: ModelInspection) -> None:
     problems = [
         (
             f"training.phases.{index}.trainable",
-            f"{pattern!r} matches no layer. Layers: {', '.join(shown)}",
+            f"{pattern!r} matches no layer with weights. Layers: {', '.join(shown)}",
         )
-        for index, phase in enumerate(file.spec.training.phases)
-        for pattern in phase.trainable or ()
-        if not any(matches(path, pattern) for path in found.layers)
+        for index, pattern in find_unmatched(make_phases(file.spec.training), found.layers)
     ]
     if problems:
         raise SpecError(format_problems(file, problems))

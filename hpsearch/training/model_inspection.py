@@ -31,6 +31,7 @@ from .keras.own_training import find_own_methods
 from .layer_adaptation import find_refitted_layer
 from .multi_output import concatenate_outputs
 from .own_code import check_saving
+from .phases import find_unmatched
 from .problem import Problem
 from .weight_initialization import build_blueprint
 
@@ -119,7 +120,8 @@ def inspect_model(
         read=tuple(sorted(read)),
         notes=_note_failures(model, failures, bool(seen), len(points)),
     )
-    if good is not None and why_unfit(found, problem) is None:
+    is_unfit = why_unfit(found, problem) or any(find_unmatched(problem.phases, found.layers))
+    if good is not None and not is_unfit:
         _call_user_code(model, partial(run_one_batch, problem, good))
         _call_user_code(model, partial(check_saving, problem, good))
     return found
@@ -133,7 +135,9 @@ def _inspect_point(problem: Problem, point: Mapping[str, Value], read: set[str])
     model = _build_model(lambda: family.build(params, shapes, outputs), problem.model)
     facts = _read_facts(model)
     if problem.phases:
-        facts = replace(facts, layers=tuple(path for path, _ in list_named_layers(model)))
+        facts = replace(
+            facts, layers=tuple(p for p, layer in list_named_layers(model) if layer.weights)
+        )
     if find_layout(problem, model, point):  # compared with the data by name
         return replace(facts, inputs=None)
     return facts

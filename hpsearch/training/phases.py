@@ -6,7 +6,7 @@ and `fit` called again. The curves of a trial run on through its phases.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -103,6 +103,14 @@ def matches(path: str, pattern: str) -> bool:
     )
 
 
+def find_unmatched(phases: Sequence[Phase], layers: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Find patterns that match none of the `layers`, by phase."""
+    for index, phase in enumerate(phases):
+        for pattern in phase.trainable or ():
+            if not any(matches(path, pattern) for path in layers):
+                yield index, pattern
+
+
 def set_trainable_layers(model: keras.Model, patterns: Sequence[str]) -> None:
     """Let the layers that a pattern matches be trainable, and no others."""
     model.trainable = True
@@ -136,5 +144,7 @@ def enter_phase(model: keras.Model, phases: Sequence[Phase], index: int) -> set[
             set_trainable_layers(model, phase.trainable)
         untrained &= {id(v) for v in frozen_variables(model)}
     if phases and not model.trainable_variables:
-        raise TrainingError(f"training.phases.{index}: no layer with weights is trainable")
+        raise TrainingError(
+            f"phase {index + 1} of training.phases trains nothing: no trainable layer has weights"
+        )
     return untrained

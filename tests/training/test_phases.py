@@ -116,7 +116,7 @@ def test_a_weight_that_was_trained_before_is_not_constant_when_it_is_frozen_agai
 
 
 def test_a_phase_that_trains_nothing_is_refused() -> None:
-    with pytest.raises(TrainingError, match=r"training\.phases\.0: no layer with weights"):
+    with pytest.raises(TrainingError, match=r"phase 1 of training\.phases trains nothing"):
         enter_phase(nested(), [Phase(0, 1, ("input*",))], 0)
 
 
