@@ -229,12 +229,18 @@ def nested(
 @click.option("-o", "--output", type=SPEC, default=Path("study.yaml"), help="The file to write.")
 @click.option("--family", type=click.Choice(TABLE_FAMILIES), help="Of a table's network.")
 @click.option("--set", "settings", multiple=True, help="data.KEY=value, to read a difficult table.")
+@click.option(
+    "--horizon",
+    type=click.IntRange(min=1),
+    help="Forecast the target this many steps ahead, by a column of dates.",
+)
 @json_option
 def init(
     source: str,
     target: str | None,
     output: Path,
     family: str | None,
+    horizon: int | None,
     settings: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -242,7 +248,7 @@ def init(
     from ..study.init.wizard import write_starter
 
     with waiting_line("reading the data"):
-        starter = write_starter(source, target, output, settings, family)
+        starter = write_starter(source, target, output, settings, family, horizon)
     if as_json:
         from ..answers.result_answers import InitAnswer
 
@@ -258,6 +264,8 @@ def init(
         )
         return
     print_line(f"{output}: {starter.task}, {starter.dataset.n_rows:,} development rows", err=True)
+    if starter.forecast:
+        print_line(starter.forecast, err=True)
     print_line(f"next: hpsearch check {output} · hpsearch tune {output}", err=True)
 
 

@@ -148,7 +148,8 @@ def select_rows(
     missing = mask_missing_targets(table, roles.targets, data)
     if missing.any():
         order = order[~missing[order]]
-        named = " or ".join(roles.targets[:3]) + (" …" if len(roles.targets) > 3 else "")
+        first, last = roles.targets[0], roles.targets[-1]
+        named = f"{first} to {last}" if len(roles.targets) > 3 else " or ".join(roles.targets)
         notes.append(f"{int(missing.sum())} rows without {named} left out")
     doubles = mask_duplicates(table, roles.used_columns, source.array)
     if doubles.any() and data.drop_duplicates:

@@ -3,6 +3,7 @@
 import csv
 import random
 import re
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -299,3 +300,49 @@ def test_a_folder_of_images_gets_a_study_of_convolutions_that_runs(tmp_path):
     assert "roc_auc" in result.test
     with pytest.raises(SpecError, match="name the column to predict with --target"):
         write_starter(str(table(tmp_path / "rows.csv")), None, tmp_path / "other.yaml")
+
+
+def shops(path: Path, names: tuple[str, ...] = ("a", "b")) -> Path:
+    """Daily sales of shops in the order of time; no column but `shop` tells the rows apart."""
+    rng = random.Random(0)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "shop", "promo", "day", "sales"])
+        for i in range(120):
+            day = date(2024, 1, 1) + timedelta(days=i)
+            for k, name in enumerate(names):
+                writer.writerow([2 * i + k, name, rng.randrange(2), day, round(rng.gauss(9, 2), 2)])
+    return path
+
+
+def test_a_forecast_is_proposed_for_a_column_of_dates(tmp_path):
+    file, given = tmp_path / "s.yaml", str(shops(tmp_path / "shops.csv"))
+    command = ["init", given, "--target", "sales", "-o", str(file), "--horizon", "3"]
+    done = CliRunner().invoke(main, command)
+    assert 0 == done.exit_code, done.output
+    line = "forecast of the next 3 steps of 1 day of each shop, from the last 14 rows"
+    assert line in done.stderr
+    study = read_spec(file)
+    declared = study.spec.data.forecast
+    assert declared is not None
+    assert ("day", "shop", 14, ["day"]) == (
+        *(declared.time, declared.series, declared.history),
+        declared.known,
+    )
+    dataset = load_data(study, None)
+    assert ("sales_h1", "sales_h2", "sales_h3") == dataset.schema.target.names
+
+
+def test_a_forecast_without_dates_or_series_is_refused(tmp_path):
+    with pytest.raises(DataError, match="--horizon needs a column of dates"):
+        write_starter(str(table(tmp_path / "rows.csv")), "joined", tmp_path / "s.yaml", horizon=2)
+    rows = shops(tmp_path / "shops.csv", ("a", "a"))
+    text = "\n".join(
+        ",".join(line.split(",")[1:]) for line in rows.read_text(encoding="utf-8").splitlines()
+    )
+    rows.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match="no other column tells the series apart"):
+        write_starter(str(rows), "promo", tmp_path / "s.yaml", horizon=2)
+    given = str(shops(tmp_path / "good.csv"))
+    with pytest.raises(SpecError, match="--family tabm is for single rows"):
+        write_starter(given, "sales", tmp_path / "t.yaml", (), "tabm", 3)

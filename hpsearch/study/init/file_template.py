@@ -37,6 +37,8 @@ def _render_head(s: StarterFacts) -> Iterator[str]:
     yield f"# {format_comment(s.dataset.name)}: {s.dataset.n_rows:,} development rows{locked}."
     if s.dataset.schema.shape:
         yield f"# Rows are images of shape (height, width, channels) = {s.dataset.shape}."
+    elif s.forecast:
+        yield f"# A {format_comment(s.forecast)}: docs/time_series.md."
     else:
         columns, features = s.dataset.n_columns, s.dataset.n_features
         yield f"# {columns} columns become {features} features of a network."
@@ -92,8 +94,11 @@ def _render_dropped(s: StarterFacts, names: list[str]) -> Iterator[str]:
 def _render_columns(s: StarterFacts) -> Iterator[str]:
     columns = s.dataset.schema.columns
     wide = min(30, max(len(format_comment(c.name)) for c in columns))
+    rows = s.dataset.columns
+    if s.dataset.windows is not None:  # others are hidden
+        rows = rows[s.dataset.windows.find_covered_rows(len(rows), np.arange(s.dataset.n_rows))]
     for column, start in islice(s.dataset.schema.iter_cleaned(), LIST_WIDTH):
-        values = s.dataset.columns[:, start]
+        values = rows[:, start]
         yield f"  #   {format_comment(column.name):{wide}}  {_describe_column(column, values)}"
     if len(columns) > LIST_WIDTH:
         yield f"  #   and {len(columns) - LIST_WIDTH} more, as `hpsearch check` shows"
@@ -169,7 +174,7 @@ def _render_space(s: StarterFacts) -> Iterator[str]:
     yield f"  layers:        {{type: int, low: {r.layers[0]}, high: {r.layers[1]}}}"
     yield f"  units:         {{type: int, low: {r.units[0]}, high: {r.units[1]}, log: true}}"
     yield "  activation:    [relu, gelu]"
-    if "numeric" in kinds:
+    if "numeric" in kinds and not s.forecast:
         yield "  embedding:     [none, plr, piecewise]   # of numbers"
     if "text" in kinds:
         n_ngrams = count_ngrams(s.dataset)

@@ -31,6 +31,7 @@ from ...tracking.store import source_folder
 from ..file_schema import FILE_NAME, format_schema, may_write_schema
 from ..validation import check_study
 from .file_template import SEED, render_file
+from .forecast_proposal import FOLDS, propose_forecast
 from .recommended_ranges import RecommendedRanges, recommend_family, recommend_ranges
 from .table_profile import DeclaredColumn, DroppedColumn, find_leaks, profile_table
 
@@ -55,6 +56,7 @@ class StarterFacts:
     ordered_by: tuple[str, ...]  # columns that look like times
     family: str = "mlp"  # ranges for the network of a table
     schema: str | None = None  # JSON schema beside the file, for editors
+    forecast: str = ""  # what is forecast; "": rows are predicted alone
 
 
 def write_starter(
@@ -63,6 +65,7 @@ def write_starter(
     output: Path,
     settings: Sequence[str] = (),
     family: str | None = None,
+    horizon: int | None = None,
 ) -> StarterFacts:
     """Write a study file for a table or a folder of images by class, and its JSON schema.
 
@@ -72,6 +75,7 @@ def write_starter(
         output: The file to write.
         settings: `data.KEY=value` strings, for tables that cannot be read without them.
         family: "mlp", "realmlp" or "tabm", for a table; None: the recommended one.
+        horizon: Forecast the target this many steps ahead; None: predict rows alone.
 
     Raises:
         SpecError: If the file exists.
@@ -81,7 +85,8 @@ def write_starter(
         raise SpecError(f"{output} already exists: name another file with -o FILE")
     if not output.parent.is_dir():
         raise SpecError(f"{output}: there is no folder {output.parent}")
-    starter = _profile_table(_relative_path(source, output), target, output, settings)
+    location = _relative_path(source, output)
+    starter = _profile_table(location, target, output, settings, horizon)
     starter = replace(starter, family=_choose_family(starter.dataset, source, family))
     schema = output.with_name(FILE_NAME)
     if may_write_schema(schema):
@@ -107,9 +112,12 @@ def _choose_family(dataset: Dataset, source: str, family: str | None) -> str:
     is_image = bool(dataset.schema.shape)
     texts = [c.name for c in dataset.schema.columns if c.is_array]
     if family is None:
-        return "mlp" if is_image or texts else recommend_family(dataset.n_rows)
+        is_plain = not (is_image or texts or dataset.windows)
+        return recommend_family(dataset.n_rows) if is_plain else "mlp"
     if is_image:
         raise SpecError(f"--family {family} is for tables, and {source} holds images")
+    if dataset.windows and family != "mlp":
+        raise SpecError(f"--family {family} is for single rows: leave it out, or --horizon")
     if texts and family != "mlp":
         raise SpecError(
             f"--family {family} takes numbers and categories, but {', '.join(texts)} holds "
@@ -126,7 +134,11 @@ def _relative_path(source: str, output: Path) -> str:
 
 
 def _profile_table(
-    location: str, target: str | None, output: Path, settings: Sequence[str]
+    location: str,
+    target: str | None,
+    output: Path,
+    settings: Sequence[str],
+    horizon: int | None,
 ) -> StarterFacts:
     folder = output.parent.resolve()
     declared = _initial_data_section(location, target, settings)
@@ -143,6 +155,8 @@ def _profile_table(
         data = DataSpec(**declared)
     source = normalize_source(source, data.drop)
     if source.array is not None:
+        if horizon is not None:
+            raise SpecError(f"--horizon is for tables, and {location} holds images")
         return _profile_images(location, source, declared, folder)
     table = source.table
     if target is None:
@@ -151,6 +165,10 @@ def _profile_table(
         raise SpecError(f"name the column to predict with --target; columns: {shown}")
     names = list(assign_roles(source, _drop_unnamed(data, table), CrossValidationSpec()).features)
     names += [n for n in table.column_names if n.startswith("unnamed_") and n not in data.drop]
+    proposal = None if horizon is None else propose_forecast(table, target, horizon)
+    if proposal is not None:
+        declared |= proposal.data
+        names = [name for name in names if name not in (proposal.time, proposal.series)]
     base = find_image_folder(location, folder)
     found = list(profile_table(table, names, data, source.origin, base))
     dropped = (*unread, *(f for f in found if isinstance(f, DroppedColumn)))
@@ -165,7 +183,11 @@ def _profile_table(
     rough = recommend_ranges(table.num_rows, 1)
     declared.setdefault("test_fraction", rough.test_fraction if source.test_table is None else 0.0)
     data = DataSpec(**declared)
-    cv = _recommend_folds(source, target, data, rough)
+    cv = (
+        _recommend_folds(source, target, data, rough)
+        if proposal is None
+        else {"kind": "time_series", "folds": FOLDS}
+    )
     dataset = load(
         data,
         task=None,
@@ -178,7 +200,8 @@ def _profile_table(
         **_common_facts(location, declared, cv, dataset),
         dropped=dropped,
         treated=treated,
-        suspects=find_leaks(dataset),
+        suspects=find_leaks(dataset) if proposal is None else {},
+        forecast="" if proposal is None else proposal.summary,
         ordered_by=tuple(n for n, c in data.columns.items() if c.kind == "date"),
     )
 
