@@ -134,3 +134,20 @@ def test_a_variable_takes_the_path_of_another():
     variable = keras.Variable(np.ones(2))
     compat.set_path(variable, "dense/kernel")
     assert "dense/kernel" == variable.path
+
+
+def test_layers_are_listed_with_their_models_and_frozen_weights_are_told_from_statistics():
+    inner = [
+        keras.Input((2,)),
+        keras.layers.Dense(2, name="deep"),
+        keras.layers.BatchNormalization(name="norm"),
+    ]
+    model = keras.Sequential(
+        [keras.Sequential(inner, name="inner"), keras.layers.Dense(1, name="head")]
+    )
+    model.build((None, 2))
+    names = [path for path, layer in compat.list_named_layers(model) if layer.weights]
+    assert ["inner", "inner/deep", "inner/norm", "head"] == names
+    assert [] == compat.frozen_variables(model)
+    model.get_layer("inner").trainable = False
+    assert {"kernel", "bias", "gamma", "beta"} == {v.name for v in compat.frozen_variables(model)}

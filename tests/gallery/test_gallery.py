@@ -85,6 +85,7 @@ TAKEN = [
     Script("image_augmentation", "keras_fit", data=f"drop: [a], {IMAGE}", table="photos.csv"),
     Script("image_and_table", "keras_fit", data=IMAGE, table="photos.csv"),
     Script("transfer_learning", "keras_fit", data=f"drop: [a], {IMAGE}", table="photos.csv"),
+    Script("lora_backbone", "keras_fit", data=f"drop: [a], {IMAGE}", table="photos.csv"),
     Script("fine_tuning", "keras_fit", "", PHASES, data=f"drop: [a], {IMAGE}", table="photos.csv"),
 ]
 REFUSED = {  # of mistakes.py: what is told before the first trial

@@ -19,6 +19,7 @@ from training.phased_training import (
 from training.trainer_contract import run
 
 from hpsearch.errors import TrainingError
+from hpsearch.training.keras.architecture import make_architecture
 from hpsearch.training.keras.keras_fit import KerasFitTrainer
 from hpsearch.training.phases import Phase, compute_rates, enter_phase, find_phase
 from hpsearch.training.problem import EarlyStopping
@@ -54,6 +55,17 @@ def test_a_final_fit_has_the_phases_of_the_search(tmp_path: Path) -> None:
     }
     trainable = {f"{layer}/{name}" for layer in ("backbone/block2", "head") for name in NAMES}
     assert trainable == moved
+
+
+def test_frozen_weights_that_a_function_loads_are_in_no_state_of_a_fold(tmp_path: Path) -> None:
+    problem, params = phased(tmp_path), phased_trial().params
+    made = [make_architecture(problem, problem.features, params, 0, phase) for phase in range(3)]
+    held = [[v.path for v in m.shared_model._fold_weights] for m in made]
+    norm = [f"backbone/block1_norm/moving_{name}" for name in ("mean", "variance")]
+    head, block2 = ([f"{layer}/{name}" for name in NAMES] for layer in ("head", "backbone/block2"))
+    assert [*norm, *head] == held[0]
+    assert [*norm, *block2, *head] == held[1]
+    assert [v.path for v in made[2].shared_model.model.weights] == held[2]
 
 
 @pytest.mark.long

@@ -259,7 +259,8 @@ class FoldFit:
             rate = phase.find_learning_rate(self._params)
             self.model.optimizer = clone_compiled_optimizer(self.model, rate)
             self.model.train_function = None  # it is made anew, as after `compile`
-            last = min(phase.first_epoch + phase.epochs, self._trial.epochs)
+            ends = [later.first_epoch for later in phases[index + 1 : index + 2]]
+            last = min([*ends, self._trial.epochs])  # a trial may be trained on beyond the last
             yield {"initial_epoch": phase.first_epoch, "epochs": last}
 
     def _can_evaluate(self, rows: np.ndarray) -> bool:
