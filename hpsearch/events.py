@@ -311,6 +311,24 @@ class TrialExtended(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StudyPaused(Event):
+    """The user asked to train nothing, after the running epochs, until `StudyUnpaused`."""
+
+    kind: ClassVar[str] = "paused"
+
+    request: str  # random
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyUnpaused(Event):
+    """The user asked to continue a paused study."""
+
+    kind: ClassVar[str] = "unpaused"
+
+    request: str  # random
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateProposed(Event):
     """The sampler proposed the point of an earlier trial, and received that trial's result."""
 
@@ -550,12 +568,12 @@ class StudyRenamed(Event):
 KINDS: tuple[type[Event], ...] = (
     *(StudyCreated, StudyResumed, DeclarationChanged),
     *(TrialAsked, DuplicateProposed, TrialStarted, EpochFinished, FoldFinished, TrialFinished),
-    *(PointEnqueued, TrialStopRequested, TrialExtended),
+    *(PointEnqueued, TrialStopRequested, TrialExtended, StudyPaused, StudyUnpaused),
     *(TrainerChanged, SearchEnded, FinalistScored, WinnerChosen, PredictionsRestored),
     *(WinnerFitted, LockedRowsRead, WinnerEvaluated, PlotsDrawn, ModelPromoted),
     *(StudyNoted, StudyRenamed),
 )
 RUNS = (StudyCreated, StudyResumed)  # these start a run and name the format of the following lines
 # Of a user, while the study runs or between runs.
-Request = PointEnqueued | TrialStopRequested | TrialExtended
+Request = PointEnqueued | TrialStopRequested | TrialExtended | StudyPaused | StudyUnpaused
 CURVES = (EpochFinished, FoldFinished)  # not needed for tables of results

@@ -31,8 +31,10 @@ from .events import (
     SearchEnded,
     StudyCreated,
     StudyNoted,
+    StudyPaused,
     StudyRenamed,
     StudyResumed,
+    StudyUnpaused,
     TrialAsked,
     TrialExtended,
     TrialFinished,
@@ -49,7 +51,7 @@ from .trial_growth import apply_event
 # Events that may happen outside of a run.
 BETWEEN_RUNS = (
     *(DeclarationChanged, ModelPromoted, StudyNoted, StudyRenamed),
-    *(PointEnqueued, TrialStopRequested, TrialExtended),
+    *(PointEnqueued, TrialStopRequested, TrialExtended, StudyPaused),
 )
 
 
@@ -74,6 +76,7 @@ class History:
         self.order: list[int | DuplicateProposed] = []
         self.enqueued: list[PointEnqueued] = []  # by the user; not asked for yet
         self.stop_requested: set[int] = set()  # trials that the user wants to stop
+        self.is_paused = False  # by the user
         self._requests: set[str] = set()  # of the user, so far
         self.finalists: dict[int, FinalistScored] = {}  # per trial
         self.winner: WinnerChosen | None = None
@@ -119,7 +122,13 @@ class History:
                 self._apply_predictions(event)
             case DuplicateProposed():
                 self.order.append(event)
-            case PointEnqueued() | TrialStopRequested() | TrialExtended():
+            case (
+                PointEnqueued()
+                | TrialStopRequested()
+                | TrialExtended()
+                | StudyPaused()
+                | StudyUnpaused()
+            ):
                 self._apply_request(event)
             case ModelPromoted():
                 self.promotions.append(event)
@@ -158,10 +167,13 @@ class History:
                 self.asked_since_final = False  # also if the winner has not changed
 
     def _count_time(self, event: Event) -> None:
-        """Add up the time of each run separately: the clock may be changed between runs."""
+        """Add up the time of each run separately: the clock may be changed between runs.
+
+        The time of a pause is not counted, apart from the epochs that it waited for.
+        """
         time = event.time
         self.last_time = max(self.last_time, time)
-        if isinstance(event, RUNS):
+        if isinstance(event, (*RUNS, StudyUnpaused)):
             self._past += self._latest - self._began
             self._began = self._latest = time
         elif not isinstance(event, BETWEEN_RUNS):
@@ -176,6 +188,8 @@ class History:
                 self.stop_requested.add(event.trial)
             case TrialExtended():
                 self._start_extension(event)
+            case StudyPaused() | StudyUnpaused():
+                self.is_paused = isinstance(event, StudyPaused)
             case PointEnqueued():
                 self.enqueued.append(event)
                 self.end = None

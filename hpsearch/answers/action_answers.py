@@ -28,6 +28,15 @@ class ExtendAnswer(Answer):
     """Whether a process runs the study; if not, the next `tune` trains the trial."""
 
 
+class PauseAnswer(Answer):
+    """Answer of `pause` and `unpause`."""
+
+    study: str
+    is_paused: bool
+    is_running: bool
+    """Whether a process runs the study; if not, the next `tune` waits, or continues it."""
+
+
 class StopAnswer(Answer):
     """Answer of `stop`."""
 

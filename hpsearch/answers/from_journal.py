@@ -169,6 +169,7 @@ def describe_status(follower: StudyFollower) -> StatusAnswer:
     return StatusAnswer(
         **_name_study(history),
         state=status.state,
+        is_paused=history.is_paused,
         phase=status.phase,
         done=status.done,
         total=status.total,

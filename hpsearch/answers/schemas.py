@@ -25,6 +25,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "models": action.ModelsAnswer,
     "nested": result.NestedAnswer,
     "note": action.NoteAnswer,
+    "pause": action.PauseAnswer,
     "plan": result.PlanAnswer,
     "predict": action.PredictAnswer,
     "promote": action.PromoteAnswer,
@@ -39,6 +40,7 @@ ANSWERS: dict[str, type[Answer]] = {
     "top": trial.TopAnswer,
     "tune": result.TuneAnswer,
     "ui": action.AddressAnswer,
+    "unpause": action.PauseAnswer,
     "watch": trial.StatusAnswer,
 }
 

@@ -120,6 +120,8 @@ class StatusAnswer(Answer):
 
     study: str
     state: Literal["running", "stopped", "finished"]
+    is_paused: bool
+    """By `pause`: a process that runs it waits for `unpause`."""
     phase: str
     metric: str
     direction: Direction

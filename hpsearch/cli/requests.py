@@ -1,4 +1,4 @@
-"""Commands that steer a study, also while another process runs it: enqueue, extend, stop."""
+"""Commands that steer a study, also while another process runs it: enqueue, extend, pause, stop."""
 
 from __future__ import annotations
 
@@ -101,3 +101,44 @@ def stop(study: str, trial: int | None, as_json: bool) -> None:
         print_line(f"trial {trial} stops after its current epoch")
     else:
         print_line(f"no process runs {study}: the next hpsearch tune stops trial {trial}")
+
+
+@main.command()
+@click.argument("study", shell_complete=complete_studies)
+@json_option
+def pause(study: str, as_json: bool) -> None:
+    """Pause STUDY after its running epochs, until hpsearch unpause.
+
+    Its process keeps the running trials, and its workers their memory. A paused study stays
+    paused if its process ends: hpsearch tune then waits as well.
+    """
+    from ..study.steering import pause_study
+    from .study_paths import require_journal
+
+    is_running = pause_study(require_journal(study))
+    if as_json:
+        from ..answers.action_answers import PauseAnswer
+
+        print_answer(PauseAnswer(study=study, is_paused=True, is_running=is_running))
+        return
+    print_line(f"{study} is paused" + (", after its running epochs" if is_running else ""))
+    print_line(f"to continue: hpsearch unpause {study}")
+
+
+@main.command()
+@click.argument("study", shell_complete=complete_studies)
+@json_option
+def unpause(study: str, as_json: bool) -> None:
+    """Continue STUDY, which hpsearch pause has paused."""
+    from ..study.steering import unpause_study
+    from .study_paths import require_journal
+
+    is_running = unpause_study(require_journal(study))
+    if as_json:
+        from ..answers.action_answers import PauseAnswer
+
+        print_answer(PauseAnswer(study=study, is_paused=False, is_running=is_running))
+    elif is_running:
+        print_line(f"{study} continues")
+    else:
+        print_line(f"no process runs {study}: hpsearch tune continues it")

@@ -94,6 +94,14 @@ class Executor(Protocol):
         """Continue a trial that waits at a rung."""
         ...
 
+    def pause(self) -> None:
+        """Let the workers wait after their current epochs, with the trials that they hold."""
+        ...
+
+    def unpause(self) -> None:
+        """Let the workers continue."""
+        ...
+
     def recall(self) -> Sequence[int]:
         """Withdraw the trials that have not started; returns their numbers."""
         ...

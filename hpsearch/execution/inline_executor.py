@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -68,6 +69,7 @@ class InlineExecutor:
         self._pruned: set[int] = set()
         self._answer: set[int] | None = None  # None: not requested by the trainer
         self._arrived: deque[Report] = deque()
+        self._is_paused = False
 
     def set_up(self, problem: Problem) -> None:
         """See `Executor`."""
@@ -84,7 +86,9 @@ class InlineExecutor:
 
     def wait(self, timeout: float | None = None) -> Report | None:
         """See `Executor`."""
-        if not self._arrived and not self._held:
+        if self._is_paused and not self._arrived:
+            time.sleep(timeout or 0.0)
+        elif not self._arrived and not self._held:
             self._advance()
         return self._arrived.popleft() if self._arrived else None
 
@@ -127,6 +131,14 @@ class InlineExecutor:
     def resume(self, trial: int) -> None:
         """See `Executor`."""
         self._held.discard(trial)
+
+    def pause(self) -> None:
+        """See `Executor`."""
+        self._is_paused = True
+
+    def unpause(self) -> None:
+        """See `Executor`."""
+        self._is_paused = False
 
     def recall(self) -> Sequence[int]:
         """See `Executor`."""

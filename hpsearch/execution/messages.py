@@ -70,6 +70,16 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Train nothing after the current epoch, until `Unpause`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unpause:
+    """Continue to train."""
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryRequest:
     """Count how many of these trials fit in the device's memory."""
 

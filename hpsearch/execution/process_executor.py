@@ -100,6 +100,7 @@ class ProcessExecutor:
         self._retiring: list[WorkerProcess] = []  # each finishes its trials and exits
         self._arrived: deque[Report] = deque()  # received while waiting for another answer
         self._stillborn = 0  # consecutive workers that exited before they could train
+        self._is_paused = False
 
     def _start_worker(
         self, index: int, *, one_at_a_time: bool = False, faulty: str | None = None
@@ -262,6 +263,7 @@ class ProcessExecutor:
         fresh = self._processes[index] = self._start_worker(index, one_at_a_time=one_at_a_time)
         logger.info("worker %d takes the place of worker %d", fresh.popen.pid, old.popen.pid)
         fresh.send(self._setup)
+        fresh.set_paused(paused=self._is_paused)
         for population in populations:
             fresh.enqueue(population)
 
@@ -303,6 +305,19 @@ class ProcessExecutor:
     def _send_verdict(self, verdict: Prune | Resume) -> None:
         for process in self._all_workers():
             process.send_verdict(verdict)
+
+    def pause(self) -> None:
+        """See `Executor`."""
+        self._set_paused(paused=True)
+
+    def unpause(self) -> None:
+        """See `Executor`."""
+        self._set_paused(paused=False)
+
+    def _set_paused(self, *, paused: bool) -> None:
+        self._is_paused = paused
+        for process in self._all_workers():
+            process.set_paused(paused=paused)
 
     def recall(self) -> Sequence[int]:
         """See `Executor`."""

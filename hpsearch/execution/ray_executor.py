@@ -132,6 +132,7 @@ class RayExecutor:
         self._arrived: deque[Report] = deque()
         self._answers: dict[_Actor, Any] = {}  # answers to Recall and FinalFit
         self._stillborn = 0
+        self._is_paused = False
         self._looked = 0.0
         self._start_missing()
 
@@ -160,6 +161,7 @@ class RayExecutor:
         actor = _Actor(ray.remote(**options)(RayWorker).remote(self._limits))
         if self._setup is not None:
             actor.send(self._setup)
+        actor.set_paused(paused=self._is_paused)
         return actor
 
     def _actor_environment(self) -> dict[str, str]:
@@ -319,6 +321,19 @@ class RayExecutor:
     def _send_verdict(self, verdict: Prune | Resume) -> None:
         for actor in self._actors:
             actor.send_verdict(verdict)
+
+    def pause(self) -> None:
+        """See `Executor`."""
+        self._set_paused(paused=True)
+
+    def unpause(self) -> None:
+        """See `Executor`."""
+        self._set_paused(paused=False)
+
+    def _set_paused(self, *, paused: bool) -> None:
+        self._is_paused = paused
+        for actor in self._actors:
+            actor.set_paused(paused=paused)
 
     def recall(self) -> Sequence[int]:
         """See `Executor`."""

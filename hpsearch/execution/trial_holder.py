@@ -8,7 +8,7 @@ from typing import Any
 
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 from .executor import Started
-from .messages import Population, Prune, Resume
+from .messages import Pause, Population, Prune, Resume, Unpause
 
 
 class TrialHolder(ABC):
@@ -23,6 +23,7 @@ class TrialHolder(ABC):
         """
         self.one_at_a_time = one_at_a_time
         self.populations: deque[tuple[TrialSpec, ...]] = deque()
+        self.is_paused = False
         self.size = 0  # start of the running population
         self._training = 0  # trials of the running population without a result
         self._held: set[int] = set()  # of these, the ones waiting for a verdict
@@ -74,8 +75,8 @@ class TrialHolder(ABC):
 
     @property
     def is_training(self) -> bool:
-        """Whether a trial is running and not waiting at a rung."""
-        return self._training > len(self._held)
+        """Whether a trial is running, and waits neither at a rung nor for the end of a pause."""
+        return self._training > len(self._held) and not self.is_paused
 
     @property
     def runs_single_trial(self) -> bool:
@@ -93,6 +94,12 @@ class TrialHolder(ABC):
         """Remove these trials."""
         left = (tuple(t for t in p if t.number not in numbers) for p in self.populations)
         self.populations = deque(population for population in left if population)
+
+    def set_paused(self, *, paused: bool) -> None:
+        """Let the worker wait after its current epoch, or continue."""
+        if paused != self.is_paused:
+            self.is_paused = paused
+            self.send(Pause() if paused else Unpause())
 
     def send_verdict(self, verdict: Prune | Resume) -> None:
         """Send a verdict if the worker holds its trial."""

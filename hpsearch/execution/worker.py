@@ -38,12 +38,14 @@ from .messages import (
     DEVICE_LOST_EXIT_CODE,
     Connection,
     Failure,
+    Pause,
     Population,
     Prune,
     Recall,
     Recalled,
     Resume,
     Setup,
+    Unpause,
 )
 
 
@@ -55,9 +57,10 @@ class Worker:
         self._connection = connection
         self._rows = rows
         self._orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._verdicts = threading.Condition()  # guards the next two fields
+        self._verdicts = threading.Condition()  # guards the next three fields
         self._pruned: set[int] = set()
         self._resumed: set[int] = set()
+        self._is_paused = False
         self._lock = threading.Lock()
         self._trainer: Trainer | None = None  # set when the Setup has arrived
 
@@ -88,6 +91,10 @@ class Worker:
                     self._set_verdict(trial, self._pruned)
                 case Resume(trial):
                     self._set_verdict(trial, self._resumed)
+                case Pause() | Unpause():
+                    with self._verdicts:
+                        self._is_paused = isinstance(order, Pause)
+                        self._verdicts.notify()
                 case Recall():
                     self.send(Recalled(self._drain_queue()))
                 case Population():
@@ -154,6 +161,7 @@ class Worker:
 
     def _train(self, trials: Sequence[TrialSpec]) -> None:
         assert self._trainer is not None
+        self._wait_for_verdicts(set())
         self.send([Started(trial.number) for trial in trials])
         rungs = {t.number: t.rungs for t in trials}
         reports = self._trainer.train(trials)
@@ -177,9 +185,14 @@ class Worker:
             reports.close()
 
     def _wait_for_verdicts(self, held: set[int]) -> set[int]:
-        """Wait until each of the `held` trials is pruned or resumed; returns those to stop."""
+        """Wait until each of the `held` trials is pruned or resumed; returns those to stop.
+
+        Also waits for the end of a pause.
+        """
         with self._verdicts:
-            self._verdicts.wait_for(lambda: held <= self._pruned | self._resumed)
+            self._verdicts.wait_for(
+                lambda: not self._is_paused and held <= self._pruned | self._resumed
+            )
             self._resumed -= held
             return set(self._pruned)
 

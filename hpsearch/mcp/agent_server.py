@@ -41,9 +41,10 @@ def build_server(tools: AgentTools, version: str) -> MCPServer[Any]:
         "hpsearch", instructions=INSTRUCTIONS, version=version, log_level="WARNING"
     )
     reading = (tools.studies, tools.status, tools.top, tools.show, tools.compare)
+    steering = (tools.enqueue, tools.extend, tools.pause, tools.unpause, tools.stop)
     kinds: tuple[tuple[ToolAnnotations, tuple[Callable[..., Any], ...]], ...] = (
         (READS, (tools.check, tools.plan, *reading)),
-        (ADDS, (_make_tune(tools), tools.enqueue, tools.extend, tools.stop)),
+        (ADDS, (_make_tune(tools), *steering)),
         (REPLACES, (tools.promote,)),
     )
     for kind, of_kind in kinds:

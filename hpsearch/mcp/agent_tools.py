@@ -12,7 +12,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from ..answers.action_answers import EnqueueAnswer, ExtendAnswer, PromoteAnswer, StopAnswer
+from ..answers.action_answers import (
+    EnqueueAnswer,
+    ExtendAnswer,
+    PauseAnswer,
+    PromoteAnswer,
+    StopAnswer,
+)
 from ..answers.from_journal import (
     compare_trials,
     describe_status,
@@ -42,7 +48,13 @@ from ..spec.study_file import StudyFile
 from ..study import in_use
 from ..study.check import check as check_study
 from ..study.maintenance.plan import plan as plan_study
-from ..study.steering import enqueue_point, extend_trial, stop_trial
+from ..study.steering import (
+    enqueue_point,
+    extend_trial,
+    pause_study,
+    stop_trial,
+    unpause_study,
+)
 from ..study.study_reader import load
 from ..tracking.store import find_journal, list_journals
 from ..trial import Value
@@ -177,6 +189,16 @@ class AgentTools:
         with self._paid_trial():
             is_running = extend_trial(journal, trial, epochs)
         return ExtendAnswer(study=study, trial=trial, epochs=epochs, is_running=is_running)
+
+    def pause(self, study: str) -> PauseAnswer:
+        """Train nothing more of a study after its running epochs, until `unpause`."""
+        is_running = pause_study(self._find(study))
+        return PauseAnswer(study=study, is_paused=True, is_running=is_running)
+
+    def unpause(self, study: str) -> PauseAnswer:
+        """Continue a paused study."""
+        is_running = unpause_study(self._find(study))
+        return PauseAnswer(study=study, is_paused=False, is_running=is_running)
 
     def stop(self, study: str, trial: int | None = None) -> StopAnswer:
         """Stop a trial after its epoch, or the run of a study, which `tune` continues later."""

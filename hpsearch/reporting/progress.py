@@ -13,7 +13,9 @@ from ..events import (
     Event,
     SearchEnded,
     StudyCreated,
+    StudyPaused,
     StudyResumed,
+    StudyUnpaused,
     TrainerChanged,
     TrialFinished,
     WinnerChosen,
@@ -121,6 +123,11 @@ class Progress:
             parts.append(f"{format_duration(left)} of the search left")
         return " · ".join(parts)
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether the user has paused the study."""
+        return self._history.is_paused
+
     def format_phase(self) -> str:
         """Format the current phase and its progress."""
         return describe_phase(self.phase, self._history)
@@ -226,6 +233,12 @@ class LineDisplay(SilentDisplay):
                     self._write(f"accepted: {key}: {then} then, {now} now")
             case StudyResumed():
                 self._write(f"resumed: {self._progress.format_headline()}")
+                if self._progress.is_paused:
+                    self._write(self._progress.format_phase())
+            case StudyPaused():
+                self._write(self._progress.format_phase())
+            case StudyUnpaused():
+                self._write("continued")
             case TrialFinished():
                 self._write(f"{format_result(event)} · {self._progress.format_headline()}")
             case TrainerChanged():

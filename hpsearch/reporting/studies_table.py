@@ -58,5 +58,7 @@ def _study_row(journal: Path, history: History) -> list[str]:
 def _study_state(journal: Path, history: History) -> str:
     with suppress(OSError):
         if find_holder(journal.with_suffix(".lock")):
-            return "running"
+            return "paused" if history.is_paused else "running"
+    if history.is_paused:
+        return "paused: hpsearch unpause, then tune"
     return "finished" if history.final else "stopped: hpsearch tune continues it"

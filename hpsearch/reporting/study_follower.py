@@ -45,6 +45,8 @@ def find_phase(event: Event, before: int) -> int:
 
 def describe_phase(phase: int, history: History) -> str:
     """Describe a phase by number and name, the finalists with how many are scored."""
+    if history.is_paused and not phase:
+        return f"paused: hpsearch unpause {history.name} continues it"
     name, first = PHASES[phase]
     text = f"phase {phase + 1} of {len(PHASES)}: {name}"
     if first is SearchEnded:

@@ -205,6 +205,8 @@ def _format_caption(history: History, ranked: int, rows: int) -> str:
         mark = f"; ★ the best trial of the winner, {describe_members(history.winner.members)}"
     front = "; ◆ the Pareto front" if len(history.objectives) > 1 else ""
     ended = f"; ended: {history.end.reason}" if history.end else ""
+    if history.is_paused:
+        ended = f"; paused: hpsearch unpause {history.name} continues it"
     line = f"{shown}{', '.join(counts) or 'no trial yet'}{front}{mark}{ended}"
     verdict = describe_verdict(history.final.baselines or ()) if history.final else ""
     comparison = [f"the winner is {verdict}, on the locked rows"] if verdict else []

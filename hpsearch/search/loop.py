@@ -22,6 +22,8 @@ from ..events import (
     Event,
     FoldFinished,
     SearchEnded,
+    StudyPaused,
+    StudyUnpaused,
     TrialAsked,
     TrialFinished,
     TrialStarted,
@@ -98,6 +100,7 @@ class Search:
         self._in_rounds = in_rounds
         self._untold: set[int] = set()  # trials of the round whose result the sampler lacks
         self._began = time.monotonic()
+        self._paused_at: float | None = None  # None: it is not paused
         self._spent = 0.0  # seconds of earlier runs
         self._ended_before = 0  # ended trials of earlier runs, whose failures may be repaired
         self._stop_requested = stop_requested
@@ -108,7 +111,7 @@ class Search:
         self._checkpoints = checkpoints or CheckpointStore(folder)
 
     def run(self) -> History:
-        """Run until a stopping criterion is met or a stop is requested.
+        """Run until a stopping criterion is met or a stop is requested; wait while it is paused.
 
         Returns:
             The history; ended trials are condensed, and the journal has their curves.
@@ -118,14 +121,22 @@ class Search:
         """
         self._began = time.monotonic()
         self._replay_earlier_runs()
-        self._resubmit_unfinished()
+        if self.history.is_paused:
+            self._pause()
+        else:
+            self._resubmit_unfinished()
         while True:
             self._receive_requests()
-            self._fill_executor()
-            if not self._submitted:
-                self._writer.flush()
-                self._record_end()
-                return self.history
+            if self._paused_at is not None:
+                if self._stop_requested():  # running trials cannot finish
+                    self._writer.flush()
+                    return self.history
+            else:
+                self._fill_executor()
+                if not self._submitted:
+                    self._writer.flush()
+                    self._record_end()
+                    return self.history
             reports = wait_for_reports(self._executor, 0.2)
             if not (reports and isinstance(reports[0], TrialResult)):
                 self._writer.flush()  # results in quick succession share a sync
@@ -171,8 +182,30 @@ class Search:
                 self._writer.write(request)
                 logger.info("requested: %s", request)
             file.unlink(missing_ok=True)
-            if isinstance(request, TrialStopRequested) and request.trial in self._submitted:
-                self._stop_trial(request.trial)
+            match request:
+                case TrialStopRequested() if request.trial in self._submitted:
+                    self._stop_trial(request.trial)
+                case StudyPaused():
+                    self._pause()
+                case StudyUnpaused():
+                    self._unpause()
+
+    def _pause(self) -> None:
+        """Let running trials wait after their epochs; nothing else is started."""
+        if self._paused_at is None:
+            self._paused_at = time.monotonic()
+            self._executor.pause()
+            logger.info("paused")
+
+    def _unpause(self) -> None:
+        """Continue after a pause, whose time does not count."""
+        if self._paused_at is not None:
+            self._began += time.monotonic() - self._paused_at
+            self._paused_at = None
+            self._executor.unpause()
+            if not self._submitted:  # of this run or, if it began with the pause, of an earlier one
+                self._resubmit_unfinished()
+            logger.info("continued")
 
     def _stop_trial(self, number: int) -> None:
         """Stop a trial at its rung, or after its current epoch."""
@@ -355,7 +388,8 @@ class Search:
         return SPACE_EXHAUSTED if self._exhausted else find_stop_reason(self.history, self._limits)
 
     def _is_over(self) -> bool:
-        seconds = self._spent + time.monotonic() - self._began
+        now = time.monotonic() if self._paused_at is None else self._paused_at
+        seconds = self._spent + now - self._began
         return self._stop_requested() or self._limits.is_out_of_time(seconds)
 
     # ---- answers ----

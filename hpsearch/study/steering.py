@@ -1,4 +1,4 @@
-"""Steer a study while it runs or between runs: enqueue a point, stop or extend a trial."""
+"""Steer a study while it runs or between runs: enqueue a point, stop or extend a trial, pause."""
 
 from __future__ import annotations
 
@@ -8,9 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import JournalError, SpecError
-from ..events import CURVES, Event, PointEnqueued, TrialExtended, TrialStopRequested
+from ..events import (
+    CURVES,
+    Event,
+    PointEnqueued,
+    StudyPaused,
+    StudyUnpaused,
+    TrialExtended,
+    TrialStopRequested,
+)
 from ..history import History, load_history
-from ..journal.inbox import post_request
+from ..journal.inbox import Inbox, post_request
 from ..search.checkpoint_store import CheckpointStore
 from ..spec.study_spec import StudySpec
 from ..training.schedules import depends_on_length
@@ -96,6 +104,47 @@ def extend_trial(journal: Path, number: int, epochs: int) -> bool:
     return post_request(
         journal, TrialExtended(trial=number, epochs=epochs, request=make_request_id())
     )
+
+
+def pause_study(journal: Path) -> bool:
+    """Ask a study to train nothing after its running epochs, until `unpause_study`.
+
+    Returns:
+        Whether a process runs the study; otherwise the next run waits.
+
+    Raises:
+        JournalError: If it is paused already, or its search has ended.
+    """
+    history = load_history(journal, without=CURVES)
+    if _is_paused(journal, history):
+        raise JournalError(f"study {history.name} is paused already")
+    if history.end is not None:
+        raise JournalError(f"the search of study {history.name} has ended: {history.end.reason}")
+    return post_request(journal, StudyPaused(request=make_request_id()))
+
+
+def unpause_study(journal: Path) -> bool:
+    """Continue a paused study.
+
+    Returns:
+        Whether a process runs the study; otherwise the next run continues it.
+
+    Raises:
+        JournalError: If it is not paused.
+    """
+    history = load_history(journal, without=CURVES)
+    if not _is_paused(journal, history):
+        raise JournalError(f"study {history.name} is not paused")
+    return post_request(journal, StudyUnpaused(request=make_request_id()))
+
+
+def _is_paused(journal: Path, history: History) -> bool:
+    """Whether a study is paused once the process that runs it has read its inbox."""
+    is_paused = history.is_paused
+    for _, request in Inbox(journal.parent).receive():
+        if isinstance(request, StudyPaused | StudyUnpaused):
+            is_paused = isinstance(request, StudyPaused)
+    return is_paused
 
 
 def explain_not_extendable(history: History, trial: Trial, epochs: int) -> str | None:

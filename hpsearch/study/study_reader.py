@@ -237,6 +237,26 @@ class LoadedStudy(StudyReader):
 
         extend_trial(self.journal, trial, epochs)
 
+    def pause(self) -> None:
+        """Train nothing after the running epochs, until `unpause`.
+
+        Raises:
+            JournalError: If the study is paused already, or its search has ended.
+        """
+        from .steering import pause_study
+
+        pause_study(self.journal)
+
+    def unpause(self) -> None:
+        """Continue after `pause`.
+
+        Raises:
+            JournalError: If the study is not paused.
+        """
+        from .steering import unpause_study
+
+        unpause_study(self.journal)
+
     def stop(self, trial: int | None = None) -> None:
         """Stop a trial after its current epoch, or the process that runs the study.
 

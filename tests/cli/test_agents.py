@@ -21,7 +21,7 @@ from hpsearch.history import load_history
 mcp = pytest.importorskip("mcp", reason="needs the extra: pip install 'hpsearch[mcp]'")
 
 TOOLS = {"check", "plan", "tune", "studies", "status", "top", "show", "compare"}
-TOOLS |= {"enqueue", "extend", "stop", "promote"}
+TOOLS |= {"enqueue", "extend", "pause", "unpause", "stop", "promote"}
 SPEC = """\
 study: tiny
 data: {source: rows.csv, target: y}

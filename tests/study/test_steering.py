@@ -169,3 +169,56 @@ def test_raised_epochs_extend_the_complete_trials_that_have_a_checkpoint(finishe
     assert kept & complete == {event.trial for event in found}
     assert [] == find_extensions(history, tmp_path, before=12, epochs=20)
     assert [] == find_extensions(history, finished.folder, before=13, epochs=20)
+
+
+def test_a_study_that_is_paused_says_so_until_it_continues(copied):
+    invoke(copied, "enqueue", "cancer", "units=9")  # its search goes on
+    done = invoke(copied, "pause", "cancer")
+    assert "cancer is paused\nto continue: hpsearch unpause cancer" in done.stdout
+    assert "is paused already" in invoke(copied, "pause", "cancer", code=2).stderr
+    invoke(copied, "unpause", "cancer")
+    answer = read_answer("pause", invoke(copied, "pause", "cancer", "--json").stdout)
+    assert {"study": "cancer", "is_paused": True, "is_running": False} == answer
+    assert "hpsearch unpause cancer" in " ".join(invoke(copied, "top", "cancer").stdout.split())
+    assert "paused: hpsearch" in " ".join(invoke(copied, "studies").stdout.split())
+    status = read_answer("watch", invoke(copied, "watch", "cancer", "--json").stdout)
+    assert status["is_paused"]
+    answer = read_answer("unpause", invoke(copied, "unpause", "cancer", "--json").stdout)
+    assert {"study": "cancer", "is_paused": False, "is_running": False} == answer
+    assert "is not paused" in invoke(copied, "unpause", "cancer", code=2).stderr
+
+
+def test_a_study_whose_search_has_ended_is_not_paused(copied):
+    refused = invoke(copied, "pause", "cancer", code=2)
+    assert "the search of study cancer has ended: 5 of 5 trials" in refused.stderr
+
+
+@pytest.mark.long  # tests/search/test_pause.py has the same requests without processes
+def test_a_paused_process_trains_nothing_and_neither_does_the_next_one(tmp_path):
+    journal = tmp_path / "mlruns/studies/cancer/journal.jsonl"
+
+    def wait_until(found, child):
+        while not found(load_history(journal)):
+            assert child.poll() is None
+            time.sleep(0.1)
+
+    with started(tmp_path, "--offline", "--trials", "8") as child:
+        read_until(child, "trial 0 ")
+        assert "after its running epochs" in invoke(tmp_path, "pause", "cancer").stdout
+        threading.Thread(target=child.stderr.read, daemon=True).start()
+        wait_until(lambda history: history.is_paused, child)
+        time.sleep(2)  # the running epochs end
+        size = journal.stat().st_size
+        time.sleep(2)
+        assert size == journal.stat().st_size
+        child.kill()
+    asked = load_history(journal).next_number
+    assert asked < 8
+    with started(tmp_path, "--offline", "--trials", "8") as child:
+        read_until(child, "paused: hpsearch unpause cancer continues it")
+        threading.Thread(target=child.stderr.read, daemon=True).start()
+        time.sleep(5)
+        assert asked == load_history(journal).next_number
+        assert "cancer continues" in invoke(tmp_path, "unpause", "cancer").stdout
+        assert 0 == child.wait(300)
+    assert 8 == len(load_history(journal).ended)
