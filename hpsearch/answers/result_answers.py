@@ -27,6 +27,8 @@ class BaselineAnswer(Answer):
     metrics: dict[str, Number]
     advantage: list[Number] | None
     """95% interval of the winner's advantage in the objective; positive: the winner is better."""
+    fold_score: Number
+    """Of a forecast: mean of the objective over the folds; null: not measured."""
 
 
 class MemberAnswer(Answer):
