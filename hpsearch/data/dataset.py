@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from .folds import SplitInputs
 from .row_sample import make_sample_folds
 from .schema import Schema
 from .split import Split
-from .statistics import Statistics, fit_statistics
+from .statistics import Statistics, fit_fold_statistics
 from .windows import Windows
 
 
@@ -145,11 +145,14 @@ class Dataset:
             rows: Indices of the training rows, (n_train,).
             scaling: Default scaling of numeric columns; None: the declared one.
         """
-        how = scaling or self.scaling
-        read = (
-            None
-            if self.windows is None
-            else self.windows.find_covered_rows(len(self.columns), rows)
-        )
-        schema = self.schema.after_backbones
-        return fit_statistics(schema, self.columns, self.target, rows, scaling=how, read=read)
+        return self.fold_statistics([rows], scaling)[0]
+
+    def fold_statistics(
+        self, folds: Sequence[np.ndarray], scaling: str | None = None
+    ) -> tuple[Statistics, ...]:
+        """Fit the statistics of each fold on its training rows alone, each column once."""
+        windows, read = self.windows, None
+        if windows is not None:
+            read = [windows.find_covered_rows(len(self.columns), rows) for rows in folds]
+        schema, how = self.schema.after_backbones, scaling or self.scaling
+        return fit_fold_statistics(schema, self.columns, self.target, folds, scaling=how, read=read)

@@ -6,6 +6,7 @@ where rows could leak.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -121,7 +122,21 @@ def fit_statistics(
     scaling: str = "standard",
     read: np.ndarray | None = None,
 ) -> Statistics:
-    """Fit the statistics on the given rows alone.
+    """Fit the statistics on the given rows alone; see `fit_fold_statistics`."""
+    covered = None if read is None else [read]
+    return fit_fold_statistics(schema, columns, target, [rows], scaling=scaling, read=covered)[0]
+
+
+def fit_fold_statistics(
+    schema: Schema,
+    columns: np.ndarray,
+    target: np.ndarray,
+    folds: Sequence[np.ndarray],
+    *,
+    scaling: str = "standard",
+    read: Sequence[np.ndarray] | None = None,
+) -> tuple[Statistics, ...]:
+    """Fit the statistics of each fold on its rows alone, in one pass over the columns.
 
     Equivalent to scikit-learn's SimpleImputer followed by StandardScaler (or MinMaxScaler,
     RobustScaler). One-hot features pass through, but are hidden if their category does not occur in
@@ -135,16 +150,35 @@ def fit_statistics(
             where a column is an index of the last axis. Of many large rows, an evenly spaced sample
             of `MAX_VALUES` numbers per column is used.
         target: (n_rows, n_outputs).
-        rows: Indices of the training rows, (n_train,).
+        folds: Indices of the training rows of each fold, (n_train,).
         scaling: Default scaling of numeric columns.
-        read: Indices of the rows of `columns` that the training rows' windows cover; None: the
-            training rows themselves.
+        read: Indices of the rows of `columns` that the windows of each fold's training rows cover;
+            None: the training rows themselves.
     """
-    every, rows = rows, _subsample_rows(rows if read is None else read, columns.shape[1:-1])
-    vectors = [
-        _fit_column(columns[rows, ..., start : start + column.n_cleaned], column, scaling)
-        for column, start in schema.iter_cleaned()
-    ]
+    inner = columns.shape[1:-1]
+    covered = [_subsample_rows(rows, inner) for rows in (folds if read is None else read)]
+    vectors: list[list[FeatureVectors]] = [[] for _ in folds]
+    for column, start in schema.iter_cleaned():
+        stop = start + column.n_cleaned
+        for found, rows in zip(vectors, covered, strict=True):
+            found.append(_fit_column(columns[rows, ..., start:stop], column, scaling))
+    each = zip(folds, covered, vectors, strict=True)
+    return tuple(
+        _combine_vectors(schema, columns, target, rows, read_rows, found, scaling)
+        for rows, read_rows, found in each
+    )
+
+
+def _combine_vectors(
+    schema: Schema,
+    columns: np.ndarray,
+    target: np.ndarray,
+    every: np.ndarray,
+    rows: np.ndarray,
+    vectors: Sequence[FeatureVectors],
+    scaling: str,
+) -> Statistics:
+    """Combine the vectors of a fold's columns; `every` are its rows, `rows` those that are read."""
     impute, center, scale = (
         np.array([number for v in vectors for number in v[k]], np.float32) for k in range(3)
     )

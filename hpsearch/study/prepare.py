@@ -200,7 +200,7 @@ def with_folds(problem: Problem, dataset: Dataset, folds: tuple[Split, ...]) -> 
     """Return the same problem with other folds."""
 
     def fitted(how: str | None = None) -> tuple[Statistics, ...]:
-        return tuple(dataset.statistics(fold.train, how) for fold in folds)
+        return dataset.fold_statistics([fold.train for fold in folds], how)
 
     scaled = {how: fitted(how) for how in problem.statistics_by_scaling or ()}
     return replace(problem, folds=folds, statistics=fitted(), statistics_by_scaling=scaled)

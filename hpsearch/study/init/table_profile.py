@@ -252,6 +252,8 @@ def _encode_column(values: np.ndarray, categorical: bool) -> np.ndarray | None:
 
 def _find_leaking_pair(dataset: Dataset) -> dict[str, str]:
     """Find two columns whose weighted sum is the target, such as its two parts."""
+    if dataset.on_disk:  # the columns would not fit in memory
+        return {}
     target = dataset.target[:, 0].astype(np.float64)
     cleaned = [(c.name, at) for c, at in dataset.schema.iter_cleaned() if c.kind == "numeric"]
     numeric = [at for _, at in cleaned]
