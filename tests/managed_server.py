@@ -17,14 +17,15 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlencode, urlsplit
 
 from web_server import web_server
 
 MAX_BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 MAX_BYTES = 1_000_000
 MAX_PAGE = 1000  # runs
-RUNS_ROOT = "/WorkspaceInternal/Mlflow/Artifacts/"
+CATALOG = "/mlflow/unity-catalog/"  # in the paths of Unity Catalog's registry
+ONLY_CATALOGS = ("feature_deps", "model_version_dependencies", "run_tracking_server_id")
 Answer = tuple[int, bytes, dict[str, str]]
 
 
@@ -59,6 +60,8 @@ class ManagedServer:
                 return _json({"id": "1", "userName": "ann@example.com"})
             if path.startswith("/api/2.0/fs/"):
                 return self._files(method, path, body)
+            if CATALOG in path:
+                return self._catalog(method, path, query, body)
         status, content, headers = self._forward(method, path, query, body)
         if self.is_workspace:
             content = re.sub(rb'"mlflow-artifacts:/(\w+)/(\w+)/artifacts', _as_workspace, content)
@@ -91,10 +94,38 @@ class ManagedServer:
             with error:
                 return error.code, error.read(), {}
 
+    def _catalog(self, method: str, path: str, query: str, body: bytes) -> Answer:
+        """Unity Catalog's registry, whose models MLflow's server keeps."""
+        fields = json.loads(body or b"{}")
+        if path.endswith("artifact-repository-enabled"):
+            return _json({"is_databricks_sdk_models_artifact_repository_enabled": True})
+        if path.endswith("/emit-lineage"):
+            return _json({})
+        if path.endswith("/create") and fields["name"].count(".") != 2:
+            return _error(400, "INVALID_PARAMETER_VALUE", "specify all three levels of the name")
+        if path.endswith("/finalize"):
+            method, path = "GET", path.replace("/finalize", "/get")
+            query, body = urlencode({k: fields[k] for k in ("name", "version")}), b""
+        elif path.endswith("/model-versions/create"):
+            body = json.dumps({k: v for k, v in fields.items() if k not in ONLY_CATALOGS}).encode()
+        status, content, headers = self._forward(
+            method, path.replace(CATALOG, "/mlflow/"), query, body
+        )
+        if path.endswith("/search"):  # the catalog's answer has neither
+            found = json.loads(content)
+            for entry in [*found.get("model_versions", []), *found.get("registered_models", [])]:
+                entry.pop("tags", None)
+                entry.pop("aliases", None)
+            content = json.dumps(found).encode()
+        return status, content, headers
+
     def _files(self, method: str, path: str, body: bytes) -> Answer:
         """Databricks' API of files: `/api/2.0/fs/files/…` and `/api/2.0/fs/directories/…`."""
         kind, _, name = unquote(path.removeprefix("/api/2.0/fs/")).partition("/")
         file = self.folder / name
+        if method == "PUT" and kind == "directories":
+            file.mkdir(parents=True, exist_ok=True)
+            return 204, b"", {}
         if method == "PUT":
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(body)

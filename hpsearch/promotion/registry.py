@@ -18,12 +18,19 @@ from .. import fault_injection
 from ..errors import PromotionError
 from ..events import ModelPromoted
 from ..platforms.locks import FileLock, LockHeldError
+from ..tracking.databricks import check_model_name, uses_catalog
 from ..tracking.refusals import error_code, http_status, permission_denied
 from ..tracking.server import may_edit
 from .gate import Comparison, Gate, NotBetterError, compare_models
 from .permissions import experiment_permission, explain_refusals, model_permission
 from .reference import CHAMPION, PREVIOUS, Reference
-from .registry_lock import TIMEOUT_SECONDS, registry_lock
+from .registry_lock import (
+    ALREADY_EXISTS,
+    LOCK_NAME,
+    TIMEOUT_SECONDS,
+    name_catalog_lock,
+    registry_lock,
+)
 from .run_files import (
     FINAL,
     copied_folder,
@@ -109,6 +116,7 @@ def promote_run(
         raise PromotionError(
             f"alias {PREVIOUS!r} is reserved by hpsearch for the previous champion."
         )
+    check_model_name(client, reference.name)
     with explain_refusals(experiment_permission("READ")):
         run = client.get_run(run_id).info
     model = model_permission("EDIT", reference.name)
@@ -142,7 +150,7 @@ def _promote_locked(
         logger.info("%s against version %s: %s", reference, holder.version, comparison)
         if not comparison.is_better:
             raise NotBetterError(f"{reference} stays version {holder.version}. {comparison}")
-    with _promotion_lock(client):
+    with _promotion_lock(client, reference.name):
         _require_holder(client, reference, holder)
         version = _register_version(client, run_id, reference.name, lineage)
         if force and holder is not None:
@@ -164,7 +172,7 @@ def rollback_model(client: MlflowClient, name: str) -> Promotion:
         PromotionError: If there is no previous champion.
     """
     reference = Reference(name)
-    with explain_refusals(model_permission("EDIT", name)), _promotion_lock(client):
+    with explain_refusals(model_permission("EDIT", name)), _promotion_lock(client, name):
         last = version_at(client, Reference(name, PREVIOUS))
         if last is None:
             raise PromotionError(f"{name} has no previous champion to return to.")
@@ -184,7 +192,7 @@ def list_versions(client: MlflowClient, name: str | None = None) -> list[Registe
     found = []
     for each in names:
         aliases = _read_aliases(client, each)
-        versions = _fetch_pages(client.search_model_versions, filter_string=f"name = '{each}'")
+        versions = _fetch_versions(client, each)
         found += [
             _describe_version(version, aliases)
             for version in versions
@@ -200,7 +208,7 @@ def name_study_of_versions(client: MlflowClient, name: str, run_id: str, study: 
         The number of versions; 0 if the model is no longer registered.
     """
     with explain_refusals(model_permission("EDIT", name)):
-        found = _fetch_pages(client.search_model_versions, filter_string=f"name = '{name}'")
+        found = _fetch_versions(client, name)
         own = [version for version in found if version.tags.get(f"{TAG}run") == run_id]
         for version in own:
             lineage = {k.removeprefix(TAG): v for k, v in version.tags.items()} | {"study": study}
@@ -215,7 +223,7 @@ def version_at(client: MlflowClient, reference: Reference) -> ModelVersion | Non
     try:
         return client.get_model_version_by_alias(reference.name, reference.alias)
     except Exception as error:  # of MLflow, or of `RegistryDatabase`
-        if error_code(error) in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        if error_code(error) in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "INVALID_PARAMETER_VALUE"):
             return None
         if error_code(error) is None:
             raise
@@ -254,7 +262,7 @@ def _register_version(
     client: MlflowClient, run_id: str, name: str, lineage: Mapping[str, str]
 ) -> int:
     """Return the version of the run's model under `name`; registered if it is missing."""
-    for version in _fetch_pages(client.search_model_versions, filter_string=f"name = '{name}'"):
+    for version in _fetch_versions(client, name):
         if _is_same_model(version, lineage):
             return int(version.version)
     artifact_path = copied_folder(lineage["sha256"])
@@ -282,7 +290,7 @@ def _ensure_registered_model(client: MlflowClient, name: str) -> Iterator[bool]:
     try:
         client.create_registered_model(name, description=MODEL_NOTE)
     except Exception as error:  # of MLflow, or of `StoreDatabase`
-        if error_code(error) != "RESOURCE_ALREADY_EXISTS":
+        if error_code(error) not in ALREADY_EXISTS:
             raise
         yield False
         return
@@ -329,7 +337,7 @@ def _require_holder(
 
 
 @contextmanager
-def _promotion_lock(client: MlflowClient) -> Iterator[None]:
+def _promotion_lock(client: MlflowClient, name: str) -> Iterator[None]:
     """Prevent two promotions in one store at a time.
 
     An SQLite file has a lock file, which is released when its process ends. On a server, a
@@ -337,7 +345,8 @@ def _promotion_lock(client: MlflowClient) -> Iterator[None]:
     """
     uri = client.tracking_uri
     if not uri.startswith("sqlite:///"):
-        with registry_lock(client):
+        lock_name = name_catalog_lock(name) if uses_catalog(client) else LOCK_NAME
+        with registry_lock(client, lock_name):
             yield
         return
     path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
@@ -368,6 +377,17 @@ def _describe_version(version: ModelVersion, aliases: Mapping[str, str]) -> Regi
     tags = {k.removeprefix(TAG): v for k, v in version.tags.items() if k.startswith(TAG)}
     created = int(version.creation_timestamp)
     return RegisteredVersion(version.name, int(version.version), held, created, tags)
+
+
+def _fetch_versions(client: MlflowClient, name: str) -> list[ModelVersion]:
+    """Return the versions of a registered model, with their tags.
+
+    A search of Unity Catalog returns versions without tags.
+    """
+    found = _fetch_pages(client.search_model_versions, filter_string=f"name = '{name}'")
+    if uses_catalog(client):
+        return [client.get_model_version(name, version.version) for version in found]
+    return found
 
 
 def _fetch_pages(search: Any, **arguments: Any) -> list[Any]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..compat.mlflow import registry_uri
 from ..errors import PromotionError
 from ..tracking.artifact_store import list_run_files
+from ..tracking.databricks import is_databricks
 from ..tracking.mlflow_layout import STUDY_TAG
 from ..tracking.refusals import error_code, http_status
 from ..tracking.store import get_experiment_id, is_server
@@ -117,7 +118,7 @@ def locate_model_files(
     """
     run = client.get_run(run_id)
     tracking, registry = client.tracking_uri, registry_uri(client)
-    if registry == tracking or not is_server(registry):
+    if registry == tracking or not is_server(registry) or is_databricks(registry):
         return f"{run.info.artifact_uri}/{artifact_path}/{MODEL}", run_id
     from mlflow import MlflowClient
 

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..compat.mlflow import registry_uri
 from ..data.arrays import read_prediction_rows
 from ..data.cells import factorize_codes
 from ..data.column_cleaning import require_columns
@@ -33,6 +34,7 @@ from ..data.schema import Schema
 from ..data.source_table import normalize_column_types
 from ..errors import DataError, HpsearchError, PromotionError, redact_text
 from ..tracking.artifact_store import limit_s3_requests, local_folder
+from ..tracking.databricks import uses_catalog
 from ..tracking.refusals import describe_refusal
 from ..tracking.waiting import log_if_slow
 from ..training.keras_import import import_keras
@@ -355,10 +357,14 @@ def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path
     if f"{TAG}sha256" not in version.tags:
         raise PromotionError(f"{reference} (version {version.version}) was not made by hpsearch.")
     try:
-        uri = client.get_model_version_download_uri(reference.name, version.version)
+        uri = (
+            f"models:/{reference.name}/{version.version}"  # by credentials that the catalog lends
+            if uses_catalog(client)
+            else client.get_model_version_download_uri(reference.name, version.version)
+        )
         limit_s3_requests(uri)
         with log_if_slow(f"the files of {reference}, {_describe_location(uri, client)}"):
-            path = _fetch_files(uri, folder, client.tracking_uri)
+            path = _fetch_files(uri, folder, client)
         found = folder_sha256(clean_folder(path))
     except Exception as error:  # every artifact store raises its own kind
         needs = experiment_permission("READ", version.tags.get(f"{TAG}study", ""))
@@ -372,13 +378,16 @@ def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path
     return path
 
 
-def _fetch_files(uri: str, folder: str, tracking_uri: str) -> Path:
+def _fetch_files(uri: str, folder: str, client: MlflowClient) -> Path:
     """Copy a folder of artifacts; MLflow is imported only for remote stores."""
     if (source := local_folder(uri)) is not None:
         return Path(shutil.copytree(source, Path(folder) / source.name, dirs_exist_ok=True))
     from mlflow.artifacts import download_artifacts
 
-    return Path(download_artifacts(uri, dst_path=folder, tracking_uri=tracking_uri))
+    where = {"tracking_uri": client.tracking_uri}
+    if uri.startswith("models:"):
+        where["registry_uri"] = registry_uri(client)
+    return Path(download_artifacts(uri, dst_path=folder, **where))
 
 
 def _describe_location(uri: str, client: MlflowClient) -> str:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from ..compat.mlflow import ALL_RUNS
 from ..history import History
 from . import mlflow_layout
-from .store import all_pages, check_active, get_experiment_id
+from .databricks import experiment_name
+from .store import all_pages, check_active, find_experiment, get_experiment_id
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -89,7 +90,7 @@ class RunIndex:
     def _find_study_by_key(self) -> Run | None:
         """Return the study's run by its key, from the experiment of its name or any other."""
         name, key = self._history.name, self._history.key
-        if self.client.get_experiment_by_name(name) is not None:
+        if find_experiment(self.client, name) is not None:
             self.experiment_id = get_experiment_id(self.client, name, self._artifacts)
             if (found := self._find(key)) is not None:
                 return found
@@ -173,11 +174,13 @@ class RunIndex:
         experiment = self.client.get_experiment(self.experiment_id)
         studies = self._search("tags.`hpsearch.kind` = 'study'", 2)
         is_own = all(run.data.tags.get(mlflow_layout.KEY_TAG) == key for run in studies)
-        former = set(self._history.names) - {name}
+        uri = self.client.tracking_uri
+        wanted = experiment_name(uri, name)
+        former = {experiment_name(uri, each) for each in self._history.names} - {wanted}
         if not is_own or experiment.name not in former:
             return
-        if self.client.get_experiment_by_name(name) is None:
-            self.client.rename_experiment(self.experiment_id, name)
+        if self.client.get_experiment_by_name(wanted) is None:
+            self.client.rename_experiment(self.experiment_id, wanted)
         else:
             message = "MLflow has another experiment %r: that of the study keeps its name %r"
             logger.warning(message, name, experiment.name)

@@ -27,6 +27,7 @@ from ..platforms.files import sync_data
 from .artifact_queue import Artifact
 from .cursor import Cursor, Position, UploadState
 from .database import database_identity, database_path
+from .databricks import is_databricks
 from .projection import Projection, Request, StoreLostDataError
 from .refusals import (
     FINAL_FOR_FILES,
@@ -129,7 +130,8 @@ class Sender:
         if first is None:
             return False
         study = History([first])
-        _warn_of_ignored_name(study.name)
+        if not is_databricks(self.uri):
+            _warn_of_ignored_name(study.name)
         projection = Projection(
             client, self.journal, first, self._artifacts, needs_files=self._needs_files
         )

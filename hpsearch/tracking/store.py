@@ -27,6 +27,7 @@ from .database import (
     silence_database_log,
 )
 from .database_schema import check_schema
+from .databricks import LOGIN_NEEDED, check_workspace_uri, experiment_name, is_databricks
 from .refusals import describe_refusal, http_status
 from .relocation import update_locations
 
@@ -128,6 +129,7 @@ def check_uri(uri: str) -> None:
         check_database(path)
         check_schema(uri)
         return
+    check_workspace_uri(uri)
     scheme = re.split(r"[:+]", uri, maxsplit=1)[0] if ":" in uri else "file"
     from importlib import metadata
 
@@ -173,27 +175,36 @@ def open_store(uri: str) -> MlflowClient:
     except Exception as error:  # every backend raises its own kind
         if http_status(error) in (401, 403):
             raise TrackingError(f"{redact_text(uri)}: {describe_refusal(error)}") from None
+        if is_databricks(uri):
+            reason = f"{describe_refusal(error)} {LOGIN_NEEDED}"
+            raise TrackingError(f"{redact_text(uri)}: {reason}") from None
         raise unusable_error(uri, describe_refusal(error)) from None
     return client
 
 
-def get_experiment_id(client: MlflowClient, name: str, artifacts: str | None) -> str:
-    """Return the id of the experiment `name`, creating it if necessary.
+def find_experiment(client: MlflowClient, study: str) -> Experiment | None:
+    """Return the experiment of a study's name; None if there is none."""
+    return client.get_experiment_by_name(experiment_name(client.tracking_uri, study))
+
+
+def get_experiment_id(client: MlflowClient, study: str, artifacts: str | None) -> str:
+    """Return the id of the experiment of a study, creating it if necessary.
 
     Args:
         client: Client of the store.
-        name: Name of the experiment.
+        study: The study's name.
         artifacts: Artifact location of a new experiment (`artifact_location`).
 
     Raises:
         TrackingError: If the experiment has been deleted.
     """
-    experiment = client.get_experiment_by_name(name)
+    experiment = find_experiment(client, study)
     if experiment is None:
         try:
+            name = experiment_name(client.tracking_uri, study)
             return str(client.create_experiment(name, artifacts))
         except Exception:  # every backend raises its own kind
-            experiment = client.get_experiment_by_name(name)
+            experiment = find_experiment(client, study)
             if experiment is None:  # unless another process has just created it
                 raise
     _check_active(client, experiment)
@@ -246,6 +257,7 @@ def limited_requests(uri: str, *, seconds: int = REQUEST_SECONDS) -> Iterator[No
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds),
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "MLFLOW_DATABRICKS_ENDPOINT_HTTP_RETRY_TIMEOUT": str(seconds),
         "AWS_MAX_ATTEMPTS": "2",  # where the client writes to S3 itself; five by default
     }
     before = {name: os.environ.get(name) for name in wanted}

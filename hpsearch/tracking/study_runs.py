@@ -17,7 +17,7 @@ from ..errors import TrackingError, redact_text
 from ..events import StudyCreated
 from ..journal import stream_records
 from .mlflow_layout import KEY_TAG
-from .store import all_pages, uri_option
+from .store import all_pages, find_experiment, uri_option
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -58,7 +58,7 @@ def journal_key(journal: Path) -> str:
 
 def list_study_runs(client: MlflowClient, study: str) -> list[StudyRun]:
     """List the runs of all studies with this name, newest first."""
-    experiment = client.get_experiment_by_name(study)
+    experiment = find_experiment(client, study)
     return (
         []
         if experiment is None
