@@ -39,6 +39,7 @@ from ..weight_initialization import build_blueprint
 from .fit_thread import FitThread
 from .hypermodel_fit import build_hypermodel, find_hypermodel, run_hypermodel_fit
 from .own_training import (
+    find_epoch_loss,
     find_own_methods,
     locate_user_error,
     make_callbacks,
@@ -104,7 +105,7 @@ class FoldFit:
         self._epoch += 1
         logs, answers = result
         self.evaluation = self._evaluate(logs, answers)
-        return _find_loss(logs)
+        return find_epoch_loss(logs)
 
     def finish(self) -> list[np.ndarray]:
         """Return the weights after `fit`; the current ones if it would continue."""
@@ -344,19 +345,3 @@ class FoldFit:
 
     def _fold_seed(self, purpose: str) -> int:
         return self._trial.fold_seed(self._fold, purpose)
-
-
-def _find_loss(logs: Mapping[str, Any]) -> float:
-    """Return the training loss from an epoch's logs.
-
-    Raises:
-        TrainingError: If the logs are empty.
-    """
-    own = {name: value for name, value in logs.items() if not name.startswith("val_")}
-    named = [name for name in own if name == "loss"] or [n for n in own if "loss" in n] or [*own]
-    if not named:
-        raise TrainingError(
-            "an epoch has no logs: let train_step return them, for example "
-            "{'loss': loss} or {m.name: m.result() for m in self.metrics}"
-        )
-    return float(own[named[0]])

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,13 @@ from ...errors import TrainingError
 from ...models import load_family
 from ...trial import EpochReport, FoldReport, TrialResult, TrialSpec, Value
 from ..batching import batch_size, derive_order_seed, draw_disk_order, draw_epoch_order
-from ..checkpoint import decode_fitting
 from ..class_weights import class_weights
 from ..phases import compute_rates, find_phase
 from ..problem import Precision, Problem
 from ..schedules import make_schedule, strength_shares
 from ..trainer import ReportGenerator
 from ..trainer_selection import NO_BFLOAT16
-from ..trial_progress import EpochMeasures, FrozenFolds, TrialProgress, train_in_lockstep
+from ..trial_progress import EpochMeasures, TrialProgress, train_in_lockstep
 from ..trial_result import (
     find_stopped_folds,
     require_finite_loss,
@@ -37,6 +35,7 @@ from .fold_fit import FoldFit
 from .own_training import find_own_training
 from .sequential_folds import FoldRun, merge_fold_runs
 from .shared_model import Evaluation, FoldState, to_backend_array
+from .trial_folds import TrialFolds
 
 MAX_ARCHITECTURES = 4  # cached ones; their traced programs take some MB each
 
@@ -55,31 +54,6 @@ def set_product_precision(declared: Precision | None) -> None:
         import tensorflow as tf
 
         tf.config.experimental.enable_tensor_float_32_execution(declared == "tensorfloat32")
-
-
-def _to_numpy(state: FoldState | FoldFit) -> list[np.ndarray]:
-    """Copy a fold's values from the backend's arrays."""
-    from keras import ops
-
-    assert not isinstance(state, FoldFit)
-    return [np.array(ops.convert_to_numpy(value)) for value in state]
-
-
-@dataclass(slots=True)
-class _RunningTrial:
-    """A running trial: its folds and their results."""
-
-    progress: TrialProgress
-    params: Mapping[str, Value]
-    architectures: list[Architecture]  # of each fold's phase; empty: each fold is a `FoldFit`
-    fold_states: list[FoldState | FoldFit]
-    predictions: list[np.ndarray] = field(default_factory=list)  # of each fold, from the last epoch
-
-    def close(self) -> None:
-        """End the threads of folds with their own `fit`."""
-        for state in self.fold_states:
-            if isinstance(state, FoldFit):
-                state.close()
 
 
 class KerasFitTrainer:
@@ -117,7 +91,10 @@ class KerasFitTrainer:
             else:
                 running.append(started)
         yield from train_in_lockstep(
-            running, self._measure_epoch, release=_RunningTrial.close, freeze=self._freeze_folds
+            running,
+            self._measure_epoch,
+            release=TrialFolds.close,
+            freeze=TrialFolds.freeze_folds,
         )
 
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
@@ -177,7 +154,7 @@ class KerasFitTrainer:
         finally:
             run.close()
 
-    def _train_folds(self, run: _RunningTrial) -> ReportGenerator:
+    def _train_folds(self, run: TrialFolds) -> ReportGenerator:
         progress, n_folds = run.progress, len(run.fold_states)
         trial = progress.trial
         fold_runs: list[FoldRun] = []
@@ -203,7 +180,7 @@ class KerasFitTrainer:
         else:
             yield progress.complete(progress.best_predictions)
 
-    def _run_fold(self, run: _RunningTrial, fold: int) -> FoldRun | str:
+    def _run_fold(self, run: TrialFolds, fold: int) -> FoldRun | str:
         """Train one fold to its end; return it, or the failure of the trial."""
         fold_run = FoldRun(fold, f"val/{self.problem.objective}")
         early, direction = self.problem.early_stopping, self._objective_metric.direction
@@ -218,7 +195,7 @@ class KerasFitTrainer:
                 break
         return fold_run
 
-    def _start(self, trial: TrialSpec) -> _RunningTrial | TrialResult:
+    def _start(self, trial: TrialSpec) -> TrialFolds | TrialResult:
         """Start a trial with untrained folds, or return its failure."""
         direction = self._objective_metric.direction
         progress = TrialProgress(self.problem, trial, self.name, direction)
@@ -233,48 +210,20 @@ class KerasFitTrainer:
             if self._find_own_training(params, trial.seed):
                 fits = [FoldFit(self.problem, trial, params, fold) for fold in folds]
                 progress.n_parameters = fits[0].model.count_params()
-                return _RunningTrial(progress, params, [], [*fits])
+                return TrialFolds(progress, params, [], [*fits])
             architecture = self._get_architecture(params, trial.seed)
             progress.n_parameters = architecture.shared_model.model.count_params()
             states: list[FoldState | FoldFit] = [
                 architecture.make_fold_state(trial, fold, params) for fold in folds
             ]
-            run = _RunningTrial(progress, params, [architecture] * len(states), states)
-            self._restore_folds(run)
+            run = TrialFolds(progress, params, [architecture] * len(states), states)
+            if self.problem.fold_schedule == "together":
+                run.restore_folds(partial(self._get_architecture, params, trial.seed))
         except Exception as error:
             return progress.fail(error)
         return run
 
-    def _freeze_folds(self, run: _RunningTrial) -> FrozenFolds | None:
-        """Copy the folds if a checkpoint is planned; a model's own `fit` has none."""
-        progress = run.progress
-        if not run.architectures or not progress.plans_checkpoint(progress.n_epochs - 1):
-            return None
-        return [_to_numpy(state) for state in run.fold_states], run.predictions
-
-    def _restore_folds(self, run: _RunningTrial) -> None:
-        """Continue from the trial's checkpoint, if it has one that fits."""
-        trial = run.progress.trial
-        if trial.resume_from is None or self.problem.fold_schedule == "in_turn":
-            return
-
-        def make_states(n_epochs: int) -> list[list[np.ndarray]]:
-            phase = find_phase(self.problem.phases, n_epochs - 1)
-            if phase:  # otherwise a state of each fold is there
-                architecture = self._get_architecture(run.params, trial.seed, phase)
-                run.architectures = [architecture] * len(run.fold_states)
-                run.fold_states = [
-                    architecture.make_fold_state(trial, fold, run.params)
-                    for fold in range(len(run.fold_states))
-                ]
-            return [_to_numpy(state) for state in run.fold_states]
-
-        found = decode_fitting(trial.resume_from, make_states, trial.number)
-        if found is not None:
-            run.progress.restored = found
-            run.fold_states, run.predictions = [[*s] for s in found.states], [*found.predictions]
-
-    def _measure_epoch(self, run: _RunningTrial) -> EpochMeasures:
+    def _measure_epoch(self, run: TrialFolds) -> EpochMeasures:
         """Train every fold for one epoch and evaluate it; a stopped fold repeats its last."""
         progress = run.progress
         epoch, stopped = progress.n_epochs, progress.find_stopped_folds()
@@ -291,7 +240,7 @@ class KerasFitTrainer:
         return {name: np.array([f[name] for f in figures]) for name in figures[0]}, predictions
 
     def _run_fold_epoch(
-        self, run: _RunningTrial, epoch: int, fold: int
+        self, run: TrialFolds, epoch: int, fold: int
     ) -> tuple[dict[str, float], np.ndarray]:
         """Train a fold for one epoch; return its figures by name and validation predictions."""
         state = run.fold_states[fold]
@@ -317,7 +266,7 @@ class KerasFitTrainer:
         return figures, seen.predictions
 
     def _advance_fold_fit(
-        self, run: _RunningTrial, state: FoldFit, fold: int
+        self, run: TrialFolds, state: FoldFit, fold: int
     ) -> tuple[float, Evaluation]:
         """Train a fold's own `fit` for one epoch; return the training loss and the evaluation.
 

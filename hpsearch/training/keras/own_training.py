@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...errors import SpecError
+from ...errors import SpecError, TrainingError
 from ...spec.function_reference import load_function, resolve_reference
 from ...trial import Value
 from ..layer_adaptation import find_refitted_layer
@@ -79,6 +79,22 @@ def _require_callbacks(given: Any, reference: str) -> list[Any]:
                 f"at each call. Received: {repr(one)[:200]}"
             )
     return several
+
+
+def find_epoch_loss(logs: Mapping[str, Any]) -> float:
+    """Return the training loss from an epoch's logs.
+
+    Raises:
+        TrainingError: If the logs are empty.
+    """
+    own = {name: value for name, value in logs.items() if not name.startswith("val_")}
+    named = [name for name in own if name == "loss"] or [n for n in own if "loss" in n] or [*own]
+    if not named:
+        raise TrainingError(
+            "an epoch has no logs: let train_step return them, for example "
+            "{'loss': loss} or {m.name: m.result() for m in self.metrics}"
+        )
+    return float(own[named[0]])
 
 
 class LocatedError(NamedTuple):
