@@ -66,6 +66,10 @@ class SpecError(HpsearchError):
     """The study's declaration is invalid."""
 
 
+class UnconfirmedChangesError(SpecError):
+    """A study's declaration has changed, and it can continue if the user agrees."""
+
+
 class DataError(HpsearchError):
     """The data cannot be used in their present form."""
 

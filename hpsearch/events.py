@@ -251,11 +251,15 @@ class DeclarationChanged(Event):
     defaults: Mapping[str, Any] | None = None
     files: Mapping[str, str] | None = None
     environment: Mapping[str, str] | None = None
+    outside: Sequence[int] | None = None  # trials outside the new space; None: it is the same
 
     @property
     def affects_training(self) -> bool:
         """Whether an epoch of the same trial may have another result than before."""
-        return any(key != "training.epochs" for key, _, _ in self.changes)
+        parts = {
+            key if key == "training.epochs" else key.split(".")[0] for key, _, _ in self.changes
+        }
+        return not parts <= {"training.epochs", "search_space", "constraints"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

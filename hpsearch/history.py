@@ -91,6 +91,8 @@ class History:
         self.note = ""  # by the user
         self.names: list[str] = []  # its names so far; the last one applies
         self.changes: list[DeclarationChanged] = []
+        self.outside: frozenset[int] = frozenset()  # trials outside the space as edited last
+        self.space_began = 0  # the first trial that was not asked for before that
         self.last_time = 0  # time of the last event, milliseconds since the epoch
         self._began = self._latest = 0  # start of the latest run, by its own clock
         self._past = 0  # milliseconds of earlier runs
@@ -114,8 +116,7 @@ class History:
             case StudyResumed():
                 self._apply_declaration({"budget": event.budget, "selection": event.selection})
             case DeclarationChanged():
-                if event not in self.changes:
-                    self.changes.append(event)
+                self._apply_change(event)
             case SearchEnded():
                 self.end = event
             case PredictionsRestored():
@@ -146,6 +147,21 @@ class History:
             self.budget = budget
         if isinstance(selection := declared.get("selection"), Mapping):
             self.selection = selection
+
+    def _apply_change(self, event: DeclarationChanged) -> None:
+        """Take an accepted change; trials outside an edited space no longer count."""
+        if event in self.changes:
+            return
+        self.changes.append(event)
+        if event.outside is None:
+            return
+        self.outside, self.space_began = frozenset(event.outside), self.next_number
+        self.stop_requested |= {n for n in self.outside if not self.last[n].is_finished}
+        self.end, self.asked_since_final = None, True
+        winner = self.winner
+        if winner and self.outside & {winner.trial, *(m.trial for m in winner.members)}:
+            self.former_winners.append(winner)
+            self.winner = None
 
     def _apply_ending(self, event: Event) -> None:
         """Apply an event from after the search."""
@@ -388,8 +404,12 @@ class History:
         return (self._past + self._latest - self._began) / 1000
 
     def ranked_trials(self) -> list[Trial]:
-        """The complete trials with a finite score, best first; of ties, the earlier first."""
-        done = [t for t in self.trials if t.state == "COMPLETE" and is_score(t.score)]
+        """The complete trials with a finite score, best first; of ties, the earlier first.
+
+        Without those outside the space, if it was edited.
+        """
+        inside = (t for t in self.trials if t.number not in self.outside)
+        done = [t for t in inside if t.state == "COMPLETE" and is_score(t.score)]
         return sorted(done, key=lambda t: (-orient(t.score or 0.0, self.direction), t.number))
 
     def pareto_front(self) -> list[Trial]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from .store_option import store_option
 from .terminal import ignore_closed_output, print_line, waiting_line
 
 if TYPE_CHECKING:
+    from ..spec.study_file import StudyFile
     from ..study.result import StudyResult
 
 SPEC = click.Path(dir_okay=False, path_type=Path)
@@ -27,7 +30,7 @@ UNSENT_EXIT_CODE = 4  # exit code if MLflow lacks a part of a finished study
 ACCEPT = click.option(
     "--accept-changes",
     is_flag=True,
-    help="Continue although code, versions or training changed; trials record the change.",
+    help="Continue although code, versions, training or search space changed; trials record it.",
 )
 
 
@@ -100,32 +103,20 @@ def tune(
     overrides = [*settings, *(flag for flag in flags.values() if flag is not None)]
     if timeout is not None:
         overrides.append(f"budget.minutes={timeout / 60}")
-    from ..reporting.progress import guard_listener
+    from ..errors import UnconfirmedChangesError
     from ..spec.study_file import load_file
-    from ..study.tune import tune as run
-    from .stop_signals import StopSignals
-    from .study_display import make_display
 
     file = load_file(spec, overrides)
-    total = file.spec.budget.trials
-    with ExitStack() as stack:
-        interrupt = stack.enter_context(StopSignals(grace))
-        shown = stack.enter_context(make_display(total, quiet=quiet))
-        listeners = [guard_listener("the progress display", shown.listen, skips_past_curves=True)]
-        if tensorboard is not None:
-            from ..tracking.tensorboard import TensorBoardWriter
-
-            board = stack.enter_context(closing(TensorBoardWriter(tensorboard)))
-            listeners.append(guard_listener("--tensorboard", board.listen, skips_past_curves=False))
-        result = run(
-            file,
-            tracking_uri=tracking_uri,
-            fresh=fresh,
-            accept_changes=accept_changes,
-            offline=offline,
-            listeners=listeners,
-            stop_requested=interrupt.is_requested,
-        )
+    options = {"tracking_uri": tracking_uri, "fresh": fresh, "offline": offline}
+    run = partial(_run_shown, file, grace=grace, tensorboard=tensorboard, quiet=quiet, **options)
+    try:
+        result = run(accept_changes=accept_changes)
+    except UnconfirmedChangesError as error:
+        if as_json or not sys.stdin.isatty():
+            raise
+        print_line(str(error), err=True)
+        click.confirm("Continue with these changes?", abort=True, err=True)
+        result = run(accept_changes=True)
     if as_json:
         from ..answers.result_answers import TuneAnswer
 
@@ -138,6 +129,27 @@ def tune(
     _tell_unsent([result], tracking_uri)
     if result.unsent:
         raise SystemExit(UNSENT_EXIT_CODE)
+
+
+def _run_shown(
+    file: StudyFile, *, grace: float, tensorboard: Path | None, quiet: bool, **options: Any
+) -> StudyResult:
+    """Run or continue a study with its progress displayed; `options` are those of `study.tune`."""
+    from ..reporting.progress import guard_listener
+    from ..study.tune import tune as run
+    from .stop_signals import StopSignals
+    from .study_display import make_display
+
+    with ExitStack() as stack:
+        interrupt = stack.enter_context(StopSignals(grace))
+        shown = stack.enter_context(make_display(file.spec.budget.trials, quiet=quiet))
+        listeners = [guard_listener("the progress display", shown.listen, skips_past_curves=True)]
+        if tensorboard is not None:
+            from ..tracking.tensorboard import TensorBoardWriter
+
+            board = stack.enter_context(closing(TensorBoardWriter(tensorboard)))
+            listeners.append(guard_listener("--tensorboard", board.listen, skips_past_curves=False))
+        return run(file, listeners=listeners, stop_requested=interrupt.is_requested, **options)
 
 
 def _tell_unsent(results: Sequence[StudyResult], tracking_uri: str | None) -> None:

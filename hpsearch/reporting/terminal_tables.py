@@ -83,8 +83,9 @@ def rank_front_first(history: History) -> list[Trial]:
 
 
 def merge_pruned(history: History, ranked: Sequence[Trial]) -> list[Trial]:
-    """Return the ranked and the pruned trials, sorted by score."""
-    pruned = [t for t in history.trials if t.state == "PRUNED" and is_score(t.score)]
+    """Return the ranked and the pruned trials, sorted by score, and those outside the space."""
+    others = [t for t in history.trials if t.state == "PRUNED" or t.number in history.outside]
+    pruned = [t for t in others if is_score(t.score)]
     return sorted(
         [*ranked, *pruned], key=lambda t: (-orient(t.score or 0.0, history.direction), t.number)
     )
@@ -207,6 +208,8 @@ def _format_caption(history: History, ranked: int, rows: int) -> str:
     ended = f"; ended: {history.end.reason}" if history.end else ""
     if history.is_paused:
         ended = f"; paused: hpsearch unpause {history.name} continues it"
+    if history.outside:
+        ended += f"; {len(history.outside)} outside the edited space"
     line = f"{shown}{', '.join(counts) or 'no trial yet'}{front}{mark}{ended}"
     verdict = describe_verdict(history.final.baselines or ()) if history.final else ""
     comparison = [f"the winner is {verdict}, on the locked rows"] if verdict else []

@@ -55,11 +55,12 @@ class Convergence:
             return None
         if self._converged is not None and self._converged[0] == best.number:
             return self._converged[1]
-        n_finished = len(history.ended) // INTERVAL * INTERVAL
+        ended = [t for t in history.ended if t.number not in history.outside]
+        n_finished = len(ended) // INTERVAL * INTERVAL
         if n_finished == self._n_checked:
             return None
         self._n_checked = n_finished
-        reason = self._check(history.ended[:n_finished], history.direction)
+        reason = self._check(ended[:n_finished], history.direction)
         self._converged = None if reason is None else (best.number, reason)
         return reason
 

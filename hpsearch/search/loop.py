@@ -153,7 +153,8 @@ class Search:
         logger.info("the journal holds %d trials", len(self.history.trials))
         if self._memory is not None:
             for trial in self.history.trials:
-                self._memory.add(trial)
+                if trial.number not in self.history.outside:
+                    self._memory.add(trial)
 
     def _resubmit_unfinished(self) -> None:
         """Submit again the trials that were running when an earlier run ended."""
@@ -523,7 +524,7 @@ class Search:
         if self._sampler_is_outdated:
             self._sampler, self._sampler_is_outdated = self._make_sampler(), False
             self._untold = replay_trials(self.history, self._sampler, in_rounds=self._in_rounds)
-        for number in sorted(self._untold):
+        for number in sorted(self._untold - self.history.outside):
             tell_ended(self._sampler, self.history.last[number])
             fault_injection.fault_point("after_tell")
         self._untold.clear()

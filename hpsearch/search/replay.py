@@ -17,6 +17,9 @@ def replay_trials(history: History, sampler: Sampler, *, in_rounds: bool) -> set
     """
     asked, ended, untold = set[int](), set[int](), set[int]()
     for step in history.order:
+        number = step if isinstance(step, int) else step.known_trial
+        if number in history.outside:
+            continue  # no point of the space, which was edited
         is_end = isinstance(step, int) and step in asked
         if isinstance(step, int) and is_end:
             ended.add(step)

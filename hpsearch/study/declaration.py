@@ -34,9 +34,10 @@ TRAINED_BY = {"vectorized": ("jax", "jaxlib"), "keras_fit": ("tensorflow",)}
 # Parts of a declaration that may change; a study is renamed by `hpsearch rename`.
 MAY_CHANGE = ("budget", "execution", "selection", "serve", "study")
 WITHOUT_EFFECT = ("training.checkpoint",)  # keys of other parts that change no result
-# Changes that can be accepted: new trials may differ from earlier ones, but rows, folds, space
-# and objective are equal, so that all trials can be ranked together.
-ACCEPTABLE = ("training", "model", "defaults", "code", "version")
+SPACE = ("search_space", "constraints")  # trials outside an edited space are not ranked
+# Changes that can be accepted: new trials may differ from earlier ones, but rows, folds and
+# objective are equal, so that all trials of the space can be ranked together.
+ACCEPTABLE = ("training", "model", "defaults", "code", "version", *SPACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,16 @@ class Change:
     @property
     def is_acceptable(self) -> bool:
         """Whether the study can continue with the change."""
-        return self.key.split(".")[0].split(" ")[0] in ACCEPTABLE
+        return self._part in ACCEPTABLE
+
+    @property
+    def is_of_space(self) -> bool:
+        """Whether the search space has changed."""
+        return self._part in SPACE
+
+    @property
+    def _part(self) -> str:
+        return self.key.split(".")[0].split(" ")[0]
 
     def __str__(self) -> str:
         default = " (a default)" if self.is_default else ""

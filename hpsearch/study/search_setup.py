@@ -17,7 +17,7 @@ from ..search.stopping_criteria import StoppingCriteria
 from ..search.tried_points import TriedPoints
 from .initial_trials import initial_points
 from .resolved_study import CheckedStudy, ResolvedStudy
-from .warm_start import best_point, read_trials
+from .warm_start import best_point, point_of, read_trials
 
 
 def make_search(
@@ -61,7 +61,8 @@ def make_stopping_criteria(study: CheckedStudy) -> StoppingCriteria:
 
 
 def _make_sampler(study: ResolvedStudy, history: History) -> Sampler:
-    spec, elsewhere = study.spec, read_trials(history.study)
+    spec = study.spec
+    elsewhere = [t for t in read_trials(history.study) if point_of(spec, t.params) is not None]
     return make_sampler(
         spec.sampler.kind,
         spec.space,
@@ -71,4 +72,5 @@ def _make_sampler(study: ResolvedStudy, history: History) -> Sampler:
         epochs=spec.training.epochs,
         points=initial_points(spec, best_point(elsewhere, study.objective.direction)),
         elsewhere=elsewhere,
+        given=history.space_began,
     )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..data import Dataset
-from ..errors import JournalError, SpecError
+from ..errors import JournalError, SpecError, UnconfirmedChangesError
 from ..events import (
     DeclarationChanged,
     Event,
@@ -23,6 +23,7 @@ from .declaration import Change, Declaration, build_declaration, find_changes, p
 from .git_provenance import record_git_state
 from .prepare import WorkerPool, describe_dataset
 from .resolved_study import ResolvedStudy
+from .space_edit import describe_outside, find_outside
 from .steering import find_extensions
 from .warm_start import collect_trials
 
@@ -55,11 +56,16 @@ def start_or_resume(
     before = writer.history.declaration(len(writer.history.changes))
     found = compare_declarations(before, declaration, study, dataset, trainer=workers.trainer)
     found += _compare_workers(before, study, workers)
+    outside = None
+    if any(change.is_of_space for change in found):
+        outside = find_outside(study.file, writer.history)
     if found and not (accept_changes and all(change.is_acceptable for change in found)):
-        raise SpecError(_format_refusal(first.study, found, accept=accept_changes))
+        note = "" if outside is None else describe_outside(outside, writer.history)
+        raise _make_refusal(first.study, found, note, accept=accept_changes)
     if found:
         changes = [[change.key, change.then, change.now] for change in found]
-        writer.write(DeclarationChanged(changes=changes, **declaration.to_record()))
+        record = declaration.to_record()
+        writer.write(DeclarationChanged(changes=changes, outside=outside, **record))
         _extend_trials(writer, before, study.spec.training.epochs)
     may_change = study.spec.model_dump(mode="json", include={"budget", "selection"})
     settings = {"workers": workers.workers, "threads": workers.threads, **may_change}
@@ -172,9 +178,10 @@ def _compare_workers(
     return found
 
 
-def _format_refusal(study: str, found: list[Change], *, accept: bool) -> str:
-    """Format the changes and the remedies."""
+def _make_refusal(study: str, found: list[Change], note: str, *, accept: bool) -> SpecError:
+    """Make the error that lists the changes and the remedies."""
     lines = [f"study {study} exists and was declared otherwise:", *(f"  {c}" for c in found)]
+    lines += [note] if note else []
     others = [change.key for change in found if not change.is_acceptable]
     if any(change.is_default for change in found):
         lines.append("A default that has changed keeps its old value if the file declares it.")
@@ -186,7 +193,8 @@ def _format_refusal(study: str, found: list[Change], *, accept: bool) -> str:
         )
     elif accept:
         ways = f"Trials with another {', '.join(others)} cannot be ranked together. {ways}"
-    return "\n".join([*lines, f"{ways}."])
+    made = SpecError if others else UnconfirmedChangesError
+    return made("\n".join([*lines, f"{ways}."]))
 
 
 def _warm_start_fields(study: ResolvedStudy, journal: Path, dataset: Dataset) -> WarmStart | None:

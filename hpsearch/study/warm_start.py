@@ -42,7 +42,7 @@ def collect_trials(study: ResolvedStudy, journal: Path, *, fingerprint: str) -> 
     _require_comparable_scores(study, other, fingerprint)
     finished = [t for t in other.trials if t.is_finished]
     _require_same_metric_code(file, other, finished)
-    fitting = [t for t in finished if _point_of(file.spec, t.params) is not None]
+    fitting = [t for t in finished if point_of(file.spec, t.params) is not None]
     if not fitting:
         message = f"none of the {len(finished)} finished trials of study {name} lies in this space"
         raise file.make_error("warm_start", message)
@@ -127,7 +127,7 @@ def _format_objectives(value: Any) -> str:
     return value if isinstance(value, str) else ", ".join(metric for metric, _ in value)
 
 
-def _point_of(spec: StudySpec, params: Mapping[str, Value]) -> dict[str, Value] | None:
+def point_of(spec: StudySpec, params: Mapping[str, Value]) -> dict[str, Value] | None:
     """Return the params that vary in this space; None if they are not a point of it."""
     missing = object()
     if any(params.get(name, missing) != value for name, value in spec.fixed_params.items()):
@@ -139,7 +139,7 @@ def _point_of(spec: StudySpec, params: Mapping[str, Value]) -> dict[str, Value] 
 def _copy_trial(spec: StudySpec, trial: Trial) -> WarmStartTrial:
     return WarmStartTrial(
         number=trial.number,
-        params=_point_of(spec, trial.params) or {},
+        params=point_of(spec, trial.params) or {},
         state=cast(State, trial.state),
         score=trial.score,
         values=trial.values,

@@ -6,6 +6,7 @@ Used for Optuna's figures and for the export that `optuna-dashboard` opens.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +22,23 @@ if TYPE_CHECKING:
 
 
 def declared_space(history: History) -> SearchSpace:
-    """Return the declared search space, with the ranges of a name merged."""
+    """Return the declared search space, with the ranges of a name merged.
+
+    If it was edited, it holds the ranges before and after: the points of all trials.
+    """
     from pydantic import TypeAdapter
 
-    declared = history.study.spec.get("search_space", {})
+    edited = [c.resolved for c in history.changes if c.outside is not None and c.resolved]
+    spaces = [each.get("search_space", {}) for each in (history.study.spec, *edited)]
     adapter: TypeAdapter[Mapping[str, ParameterDeclaration]] = TypeAdapter(
         dict[str, ParameterDeclaration]
     )
-    return merge_ranges(build_space(adapter.validate_python(declared)))
+    found = [build_space(adapter.validate_python(space)) for space in spaces]
+    parameters: list[Parameter] = []
+    for p in (p for space in found for p in space.parameters):
+        if p not in parameters:
+            parameters.append(p)
+    return merge_ranges(replace(found[-1], parameters=tuple(parameters)))
 
 
 def build_optuna_study(

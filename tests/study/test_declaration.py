@@ -269,3 +269,31 @@ def _as_of_an_older_version(journal: Path) -> None:
     for name in ("resolved", "defaults", "files"):
         del records[0][name]
     journal.write_bytes(b"".join(synthetic.line({**r, "seq": n}) for n, r in enumerate(records)))
+
+
+@pytest.mark.long  # tests/search/test_space_edit.py has the edits without training
+@pytest.mark.usefixtures("inline_workers")
+def test_an_edited_space_is_accepted_once_and_keeps_the_trials_in_it(folder: Path) -> None:
+    (folder / "s.yaml").write_text(SPEC.replace("[2, 3, 4, 5]", "[2, 3, 4]"))
+    command = ("tune", "s.yaml", "--offline", "--trials")
+    invoke(folder, *command, 2)
+    journal = folder / "mlruns" / "studies" / "s" / "journal.jsonl"
+    first, second = (t.params["units"] for t in load_history(journal).trials)
+
+    (folder / "s.yaml").write_text(SPEC.replace("[2, 3, 4, 5]", "[8, 9]"))
+    refused = invoke(folder, *command, 3, "--accept-changes", code=2)
+    assert "none of the 2 finished trials of study s lies in the edited space" in refused.stderr
+    (folder / "s.yaml").write_text(SPEC.replace("[2, 3, 4, 5]", f"[{first}, 9]"))
+    refused = invoke(folder, *command, 3, code=2)
+    assert f"search_space.units.choices: [2, 3, 4] then, [{first}, 9] now" in refused.stderr
+    assert "1 of 2 trials lie in the edited space" in refused.stderr
+    assert "--accept-changes" in refused.stderr
+
+    invoke(folder, *command, 3, "--accept-changes")
+    history = load_history(journal)
+    assert first != second
+    assert [first, second, 9] == [t.params["units"] for t in history.trials]
+    assert {1} == history.outside
+    assert history.winner.trial in (0, 2)
+    invoke(folder, *command, 3)  # it is not asked for again
+    assert "1 outside the edited space" in " ".join(invoke(folder, "top", "s").stdout.split())

@@ -91,6 +91,7 @@ def make_sampler(
     epochs: int = 1,
     points: Sequence[Mapping[str, Value]] = (),
     elsewhere: Sequence[Trial] = (),
+    given: int = 0,
 ) -> Sampler:
     """Make the sampler called `kind` over `space`.
 
@@ -103,12 +104,14 @@ def make_sampler(
         epochs: Epochs of a full training, for samplers that divide it.
         points: Hyperparameters of the first trials.
         elsewhere: Trials of another study, known from the start.
+        given: Trials numbered below this were not suggested by a sampler over `space`.
 
     Raises:
         SpecError: If the sampler is unknown, or has problems: see `find_sampler_problems`.
     """
     directions: list[Direction] = [direction] if isinstance(direction, str) else list(direction)
     options = options or {}
+    given = max(given, len(points))
     wrong = find_sampler_problems(kind, options, space, objectives=len(directions))
     if wrong:
         raise SpecError("; ".join(f"sampler {message}" for _, message in wrong))
@@ -126,7 +129,7 @@ def make_sampler(
             seed=seed,
             epochs=epochs,
             options=options,
-            given=len(points),
+            given=given,
         )
     elif kind not in OPTUNA and (plugin := find_plugin("samplers", kind)):
         sampler = plugin.value(
@@ -141,7 +144,7 @@ def make_sampler(
             latest=chosen.max_trials,
             max_running=chosen.max_running,
             replays=chosen.replays,
-            given=len(points),
+            given=given,
         )
     if space is not whole:
         sampler = BranchAdapter(sampler, whole)

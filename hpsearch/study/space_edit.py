@@ -1,0 +1,48 @@
+"""An edited search space of an existing study: which of its trials still lie in it.
+
+Any edit is possible: ranges, choices, conditions, constraints, hyperparameters. What counts is
+whether a trial is a point of the new space; a new hyperparameter therefore excludes all of them.
+"""
+
+from __future__ import annotations
+
+from ..history import History
+from ..spec.study_file import StudyFile
+from .warm_start import point_of
+
+
+def find_outside(file: StudyFile, history: History) -> list[int]:
+    """Find the trials that are no points of the space.
+
+    Raises:
+        SpecError: If no finished trial is left, or a point that waits to be trained lies outside.
+    """
+    waiting = [
+        point.params for point in history.enqueued if point_of(file.spec, point.params) is None
+    ]
+    if waiting:
+        raise file.make_error(
+            "search_space",
+            f"{waiting[0]} was enqueued and lies outside the edited space: let tune train it "
+            "with the earlier space first",
+        )
+    outside = [t.number for t in history.trials if point_of(file.spec, t.params) is None]
+    finished = {t.number for t in history.trials if t.is_finished}
+    if finished and finished.issubset(outside):
+        raise file.make_error(
+            "search_space",
+            f"none of the {len(finished)} finished trials of study {history.name} lies in the "
+            "edited space, so nothing would be left of it: start another study with --study NAME",
+        )
+    return outside
+
+
+def describe_outside(outside: list[int], history: History) -> str:
+    """Describe how many trials an edit of the space leaves."""
+    total = len(history.last)
+    if not outside:
+        return f"All {total} trials lie in the edited space."
+    return (
+        f"{total - len(outside)} of {total} trials lie in the edited space; the others stay in the "
+        "journal, but can neither win nor inform the sampler."
+    )
