@@ -7,7 +7,13 @@ import pytest
 from data.spelling_table import written
 from ruamel.yaml import YAML
 
-from hpsearch.spec.data_spec import ColumnSpec, CrossValidationSpec, DataSpec, WindowSpec
+from hpsearch.spec.data_spec import (
+    ColumnSpec,
+    CrossValidationSpec,
+    DataSpec,
+    ForecastSpec,
+    WindowSpec,
+)
 from hpsearch.spec.study_file import load_dict
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -19,7 +25,9 @@ PAGES = "\n".join([DATA, *OTHERS])
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGES, re.DOTALL)
 
 
-@pytest.mark.parametrize("model", [DataSpec, ColumnSpec, CrossValidationSpec, WindowSpec])
+@pytest.mark.parametrize(
+    "model", [DataSpec, ColumnSpec, CrossValidationSpec, WindowSpec, ForecastSpec]
+)
 def test_every_key_is_documented(model):
     missing = [k for k in model.model_fields if not re.search(rf"\b{k}\b", PAGES)]
     assert [] == missing
