@@ -12,9 +12,13 @@ from keras.saving import load_model
 
 import hpsearch
 from hpsearch.data.columns import Target
+from hpsearch.data.loading import load
+from hpsearch.errors import SpecError
 from hpsearch.promotion import parse_reference, promote_run
 from hpsearch.promotion.scoring import predict_file
 from hpsearch.spec.data_spec import DataSpec
+from hpsearch.spec.study_file import load_dict
+from hpsearch.study.validation import check_study
 from hpsearch.study.winner.forecast_baselines import LagInputs, _list_fits
 from hpsearch.study.winner.output_scores import compute_output_scores
 from hpsearch.tracking.store import open_store
@@ -148,3 +152,36 @@ def answers_of(client: object, frame: pd.DataFrame, path: Path) -> pd.DataFrame:
 def test_quantiles_have_names_for_their_metric() -> None:
     assert "pinball_5_50_95" == DataSpec(quantiles=[0.95, 0.05, 0.5]).pinball_metric
     assert DataSpec().pinball_metric is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objective": {"metric": "rmse"}}, "objective.metric: data.quantiles are scored by"),
+        (
+            {"data": {"source": "a.csv"}, "objective": {"metric": "pinball_10_90"}},
+            "pinball_10_90 scores several quantiles: data.quantiles: [0.1, 0.9]",
+        ),
+        (
+            {"search_space": {"loss": ["huber", "log_cosh"]}},
+            "data.quantiles have their loss, pinball_10_90: leave it out",
+        ),
+    ],
+)
+def test_quantiles_have_their_own_loss_and_metric(changes: dict, message: str) -> None:
+    data = {"source": "a.csv", "target": "y", "quantiles": [0.1, 0.9]}
+    with pytest.raises(SpecError) as error:
+        check_study(load_dict({"data": data, "search_space": {"units": 4}, **changes}))
+    assert message in str(error.value)
+
+
+def test_quantiles_of_rows_without_order_have_outputs_too() -> None:
+    frame = rhythm().assign(x=lambda f: np.arange(len(f)) * 1.5)
+    frame = frame.drop(columns=["day", "shop"])
+    given = DataSpec(target="sales", quantiles=LEVELS, columns={"sales": {"transform": "log1p"}})
+    dataset = load(given, task=None, cross_validation=None, seed=0, folder=Path(), arrays=frame)
+    target = dataset.schema.target
+    assert target is not None
+    assert ("sales_q0.1", "sales_q0.5", "sales_q0.9") == target.names
+    assert ("promo", "x") == dataset.schema.feature_names
+    assert ("log1p",) * 3 == target.transforms
