@@ -1,6 +1,8 @@
 """Rows that do not fit in memory: the same columns, folds and locked rows as in memory."""
 
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +114,56 @@ def test_what_needs_all_rows_in_memory_is_refused(folder):
         read(folder, LITTLE, CrossValidationSpec(), windows={"rows": 3})
     with pytest.raises(DataError, match=r"data\.columns\.colour\.kind: text or image needs"):
         read(folder, LITTLE, CrossValidationSpec(), columns={"colour": {"kind": "text"}})
+
+
+PEAK = """
+import sys, threading, time
+from pathlib import Path
+from hpsearch.data import load
+from hpsearch.spec.data_spec import CrossValidationSpec, DataSpec
+
+def anonymous():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+def watch():
+    while not over.wait(0.01):
+        seen.append(anonymous())
+
+folder = Path(sys.argv[1])
+data = DataSpec(source="lake", target="y", memory_gib=float(sys.argv[2]), impute="mean")
+over, seen = threading.Event(), [anonymous()]
+watcher = threading.Thread(target=watch)
+watcher.start()
+dataset = load(data, task="binary", cross_validation=CrossValidationSpec(folds=2), seed=0,
+               folder=folder, cache=folder / "cache")
+dataset.fold_statistics([fold.train for fold in dataset.folds])
+over.set()
+watcher.join()
+print(dataset.on_disk, max(seen) - seen[0])
+"""
+
+
+def measure_peak(folder: Path, n_rows: int, memory_gib: float) -> tuple[str, int]:
+    """Load 151 columns in a process; return where its rows are, and its peak in bytes."""
+    (folder / "lake").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        columns = {f"x{j}": rng.integers(0, 9, n_rows // 4) / 2 for j in range(150)}
+        table = pa.table({**columns, "y": rng.integers(0, 2, n_rows // 4)})
+        parquet.write_table(table, folder / "lake" / f"part-{i}.parquet")
+    command = [sys.executable, "-c", PEAK, str(folder), str(memory_gib)]
+    on_disk, kilobytes = subprocess.run(
+        command, capture_output=True, text=True, check=True
+    ).stdout.split()
+    return on_disk, int(kilobytes) * 1024
+
+
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="RssAnon is Linux's")
+def test_reading_takes_less_memory_than_half_of_the_table(tmp_path):
+    """Imports included; in memory a quarter of the rows take more than their table."""
+    where, peak = measure_peak(tmp_path / "large", 800_000, 0.1)
+    assert ("True", True) == (where, peak < 800_000 * 151 * 8 / 2)
+    where, peak = measure_peak(tmp_path / "small", 200_000, 100)
+    assert ("False", True) == (where, peak > 200_000 * 151 * 8)
