@@ -13,6 +13,8 @@ from pyarrow import parquet
 from hpsearch.data import load, mapped_parquet, row_store
 from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import CrossValidationSpec, DataSpec
+from hpsearch.study.maintenance.source_copies import find_stored_rows
+from hpsearch.tracking.store import source_folder
 
 N = 600
 LITTLE = 1e-6  # GiB
@@ -114,6 +116,16 @@ def test_what_needs_all_rows_in_memory_is_refused(folder):
         read(folder, LITTLE, CrossValidationSpec(), windows={"rows": 3})
     with pytest.raises(DataError, match=r"data\.columns\.colour\.kind: text or image needs"):
         read(folder, LITTLE, CrossValidationSpec(), columns={"colour": {"kind": "text"}})
+
+
+def test_gc_finds_the_stored_rows(folder, tmp_path):
+    cache = source_folder(tmp_path)
+    data = DataSpec(source="lake", target="y", drop=["day"], memory_gib=LITTLE)
+    cv = CrossValidationSpec(folds=3)
+    load(data, task=None, cross_validation=cv, seed=3, folder=tmp_path, cache=cache)
+    (found,) = find_stored_rows(tmp_path)
+    assert ("mlruns/sources/rows", True) == (found.study, found.size > 600 * 4)
+    assert [cache / "rows"] == [store.parent for store in found.folders]
 
 
 PEAK = """
