@@ -7,6 +7,7 @@ version, so that a resumed study, or another one of the same images, reads them.
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +16,8 @@ import numpy as np
 
 from ..data import Dataset
 from ..data.columns import Column
+from ..data.dataset import TestRows
+from ..data.schema import Schema
 from ..errors import SpecError
 from ..execution.inspection_process import compute_features_in_process
 from ..models.backbone import compute_file_digest
@@ -73,6 +76,28 @@ def apply_backbones(dataset: Dataset, data: DataSpec, folder: Path, root: Path) 
         notes=tuple(notes),
         backbones={name: path.resolve() for name, path in backbones.items()},
     )
+
+
+def pass_locked_rows(dataset: Dataset, locked: TestRows) -> tuple[Schema, TestRows]:
+    """Replace the images of locked rows by the outputs of their frozen models, for baselines.
+
+    Nothing is kept on disk.
+
+    Returns:
+        The schema of the columns, and the rows; the given ones if there is no frozen model.
+    """
+    if not dataset.backbones:
+        return dataset.schema, locked
+    pieces = []
+    with tempfile.TemporaryDirectory() as folder:
+        for column, start in dataset.schema.iter_cleaned():
+            piece = locked.columns[:, start : start + column.n_cleaned]
+            path = dataset.backbones.get(column.name)
+            if path is not None:
+                piece, _ = _load_features(column, piece, path, column.backbone, Path(folder))
+            pieces.append(piece)
+    columns = np.concatenate(pieces, axis=1)
+    return dataset.schema.after_backbones, replace(locked, columns=columns)
 
 
 def _load_features(

@@ -82,6 +82,9 @@ def test_a_study_trains_on_features_and_serves_the_whole_model(root: Path) -> No
         written = cached.stat().st_mtime_ns
         told = json.loads(invoke(root, "tune", "s.yaml", "--quiet", "--json").output)
         assert 20 == told["trials"]["complete"], told
+        baselines = {each["name"]: each["metrics"]["accuracy"] for each in told["baselines"]}
+        assert {"logistic_regression", "gradient_boosting", "constant"} == baselines.keys()
+        assert baselines["constant"] < baselines["logistic_regression"]  # which reads the features
         assert written == cached.stat().st_mtime_ns  # 100 folds later
         invoke(root, "promote", "photos", "--as", "photos")
         answers = invoke(root, "predict", "photos@champion", "data/rows.csv").output.splitlines()

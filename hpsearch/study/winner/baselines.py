@@ -61,8 +61,6 @@ def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
     n_rows = len(problem.target)
     if len(problem.row_shape) > 1 and n_rows * np.prod(problem.row_shape) > MAX_NUMBERS:
         return ()
-    if any(c.kind == "image" and len(c.shape) == 1 for c in problem.column_inputs):
-        return ()  # the locked rows have pixels, which only the served model passes to the backbone
     taken = _sample_rows(problem)
     whole = problem.windows is None and not problem.on_disk
     features = problem.features if whole else problem.take(np.arange(n_rows)[taken])
@@ -119,8 +117,8 @@ def _flatten_rows(rows: np.ndarray, arrays: Sequence[ColumnInput]) -> Any:
 
     Args:
         rows: Scaled features, (n, *shape).
-        arrays: Which features are the tokens of a text or the pixels of an image, which are left
-            out.
+        arrays: Which features are the tokens of a text, the pixels of an image, which are left
+            out, or what a frozen model makes of them.
 
     Returns:
         (n, n_numbers) float32; a sparse matrix if there are texts.
@@ -129,7 +127,9 @@ def _flatten_rows(rows: np.ndarray, arrays: Sequence[ColumnInput]) -> Any:
         return rows.reshape(len(rows), -1)
     from scipy.sparse import csr_matrix, hstack
 
-    table = rows[:, : arrays[0].start]
+    passed = [a for a in arrays if a.kind == "image" and len(a.shape) == 1]  # a frozen model
+    parts = [rows[:, : arrays[0].start], *(rows[:, a.start : a.stop] for a in passed)]
+    table = np.concatenate(parts, axis=1)
     texts = [array for array in arrays if array.kind == "text"]
     if not texts:
         return table

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +37,14 @@ from ...training.final_model import FinalFitRequest, LockedPredictionRequest
 from ...training.problem import Problem
 from ...verdict import describe_members, describe_verdict
 from ..file_integrity import describe_files, find_damaged_files
+from ..frozen_features import pass_locked_rows
 from ..prepare import with_folds
 from ..user_code import list_code_files
 from .baselines import Baseline, fit_baselines
 from .final_files import NETWORK, PREDICTIONS, find_broken_files, is_of_choice
 from .forecast_baselines import ForecastBaseline, fit_forecast_baselines
 from .holdout_evaluation import SinglePrediction, evaluate_holdout
+from .holdout_metrics import compute_or_warn
 from .selection import Choice
 
 logger = logging.getLogger("hpsearch.study")
@@ -291,14 +293,18 @@ class WinnerFit:
             n_single=self.choice.n_single,
         )
         answer = self.executor.predict(order)
+        baseline_rows = compute_or_warn(
+            "the features for the baselines", partial(pass_locked_rows, self.dataset, locked)
+        )
         evaluated = evaluate_holdout(
             self.problem,
             self._served_schema(),
             locked,
             answer.predictions,
             threshold=self.choice.threshold,
-            baselines=baselines,
+            baselines=baselines if baseline_rows else (),
             single=self._calibrate_single(answer.single),
+            baseline_rows=baseline_rows,
         )
         if answer.importance is not None:
             importance = answer.importance

@@ -45,6 +45,7 @@ def evaluate_holdout(
     threshold: float,
     baselines: Sequence[Baseline | ForecastBaseline],
     single: SinglePrediction | None,
+    baseline_rows: tuple[Schema, TestRows] | None = None,
 ) -> WinnerEvaluated:
     """Evaluate the predictions for the locked rows.
 
@@ -56,6 +57,7 @@ def evaluate_holdout(
         threshold: Decision threshold of a binary task.
         baselines: Baseline models, fitted on the development rows.
         single: The predictions of an ensemble's best single trial.
+        baseline_rows: Schema and locked rows for the baselines, if they take other columns.
     """
     truth, weights = locked.target, locked.weights
     metrics = _defined_metrics(problem, locked)
@@ -74,7 +76,7 @@ def evaluate_holdout(
         )
         judged = replace(judged, confusion=table)
     judged = replace(judged, coverage=_compute_coverage(schema, truth, prediction, weights))
-    answers = _predict_baselines(baselines, schema, locked)
+    answers = _predict_baselines(baselines, *(baseline_rows or (schema, locked)))
     advantages = _compute_advantages(problem, metrics, locked, prediction, answers, threshold)
     judged = replace(
         judged,
