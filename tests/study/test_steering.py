@@ -11,7 +11,7 @@ from answer_check import read_answer
 
 from hpsearch.history import load_history
 from hpsearch.study.steering import explain_not_extendable, find_extensions
-from tests.study.conftest import invoke
+from tests.study.conftest import SPEC, invoke
 from tests.study.test_stopping import read_until, started
 
 
@@ -222,3 +222,35 @@ def test_a_paused_process_trains_nothing_and_neither_does_the_next_one(tmp_path)
         assert "cancer continues" in invoke(tmp_path, "unpause", "cancer").stdout
         assert 0 == child.wait(300)
     assert 8 == len(load_history(journal).ended)
+
+
+@pytest.mark.long  # tests/search/test_extensions.py extends trials without MLflow
+def test_an_extended_trial_has_one_run_in_mlflow_with_all_its_points(tmp_path):
+    from hpsearch.tracking.store import open_store
+
+    (tmp_path / "s.yaml").write_text(SPEC)
+    tune = ("tune", "s.yaml", "--trials", "2", "--set", "selection.finalists=0", "--quiet")
+    tune = (*tune, "--set", "training.checkpoint=4")
+    invoke(tmp_path, *tune)
+    journal = tmp_path / "mlruns/studies/cancer/journal.jsonl"
+    before = load_history(journal)
+    invoke(tmp_path, "extend", "cancer", "0", "--epochs", "15")
+    invoke(tmp_path, *tune)
+    history = load_history(journal)
+    assert (15, 3) == (history.last[0].n_epochs, len(history.results))
+    assert history.best.score >= before.best.score
+    answer = read_answer("sync", invoke(tmp_path, "sync", "cancer", "--verify", "--json").stdout)
+    assert ([], []) == (answer["replaced"], answer["resent"])
+    client = open_store(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    (experiment,) = (e for e in client.search_experiments() if e.name == "cancer")
+    runs = client.search_runs([experiment.experiment_id], "tags.`hpsearch.kind` = 'trial'")
+    assert 2 == len(runs)
+    (run,) = (run for run in runs if run.data.tags["number"] == "0")
+    assert history.last[0].score == run.data.metrics["score"]
+    assert "FINISHED" == run.info.status
+    assert list(range(1, 16)) == [
+        point.step for point in client.get_metric_history(run.info.run_id, "val/loss")
+    ]
+    assert (
+        "the same as the first time, bit for bit" in invoke(tmp_path, "rerun", "cancer", "0").stdout
+    )
