@@ -100,7 +100,7 @@ def _find_predictions(
     except JournalError as error:
         logger.warning("nothing of study %s is removed: %s", journal.parent.name, error)
         return
-    if not owner and (files := _find_checkpoints(journal.parent, history, keep)):
+    if not owner and (files := find_unusable_checkpoints(journal.parent, history, keep)):
         size = sum(f.stat().st_size for f in files)
         yield Garbage(history.name, f"checkpoints of {len(files)} trials", size, files)
     if history.final is None:
@@ -120,7 +120,7 @@ def _find_predictions(
         yield Garbage(history.name, f"predictions of {len(files)} trials", size, files)
 
 
-def _find_checkpoints(study: Path, history: History, keep: int) -> tuple[Path, ...]:
+def find_unusable_checkpoints(study: Path, history: History, keep: int) -> tuple[Path, ...]:
     """Find checkpoints that no trial of the journal can use.
 
     Of a finished study, also those of trials that are not among the `keep` best: it is unlikely

@@ -10,7 +10,7 @@ from hpsearch.cli import main
 from hpsearch.history import History, load_history
 from hpsearch.journal import Journal
 from hpsearch.study.winner.selection import trials_in_use
-from hpsearch.tracking.garbage import find_garbage
+from hpsearch.tracking.garbage import find_garbage, find_unusable_checkpoints
 from hpsearch.tracking.store import artifact_location
 
 
@@ -168,3 +168,26 @@ def test_deleted_runs_of_other_programs_are_left_to_them(root, uri, monkeypatch)
     assert "0 B would be freed" in dry.output
     [found] = find_garbage(root, client, keep=1, everybodys=True, in_use=trials_in_use)
     assert {*runs[1:]} == {*found.runs}
+
+
+def test_checkpoints_that_no_trial_can_use_are_removed(root, uri, monkeypatch):
+    monkeypatch.chdir(root)
+    history = leave_study(root, kind="best")
+    folder = root / "mlruns" / "studies" / "demo" / "checkpoints"
+    folder.mkdir()
+    for number in (*history.last, 99):  # the journal has no trial 99
+        (folder / f"{number:06d}.ckpt").write_bytes(bytes(10))
+    best = {t.number for t in history.ranked_trials()[:2]}
+    CliRunner().invoke(main, ["gc", "--keep", "2"], catch_exceptions=False)
+    assert best == {int(f.stem) for f in folder.iterdir()}
+
+
+def test_a_study_that_can_continue_keeps_the_checkpoints_of_its_trials(root):
+    history = leave_study(root, kind="best")
+    study = root / "mlruns" / "studies" / "demo"
+    (study / "checkpoints").mkdir()
+    for number in (*history.last, 99):
+        (study / "checkpoints" / f"{number:06d}.ckpt").write_bytes(bytes(10))
+    history.asked_since_final = True
+    gone = {int(f.stem) for f in find_unusable_checkpoints(study, history, keep=1)}
+    assert {t.number for t in history.trials if t.state == "FAILED"} | {99} == gone
