@@ -31,7 +31,7 @@ from .output import (
 from .store_option import store_option
 from .terminal import print_line
 
-OTHER_FORMATS = (".parquet", ".pq", ".feather", ".arrow", ".json", ".jsonl", ".xlsx")
+OTHER_FORMATS = (".feather", ".arrow", ".json", ".jsonl", ".xlsx")
 
 KEY = click.option(
     "--key", default="", help="Which study of that name, where the store has several of them."
@@ -232,7 +232,7 @@ def export_model(
 @main.command()
 @click.argument("model", shell_complete=complete_models)
 @click.argument("rows", type=LocationType())
-@output_option("A CSV file; a folder for a folder of rows.")
+@output_option("A .csv or .parquet file; a folder for a folder of rows.")
 @OVERWRITE
 @click.option("--separator", help="Of the CSV file; detected when left out.")
 @click.option(
@@ -265,9 +265,10 @@ def predict(
     """Predict the rows of a CSV or Parquet file, of a folder of such files, or of images.
 
     MODEL is given as NAME@ALIAS. ROWS may be - for standard input. ROWS and the output may be
-    addresses, such as s3://BUCKET/rows.parquet. Of a folder, each file is predicted to a CSV file
-    of the output folder; an interrupted command does the rest when it is repeated. The numbers of
-    missing cells and unknown categories are printed on standard error.
+    addresses, such as s3://BUCKET/rows.parquet. Of a folder, each file is predicted to a file of
+    the output folder: CSV, or Parquet if the folder's name ends in .parquet. An interrupted
+    command does the rest when it is repeated. The numbers of missing cells and unknown categories
+    are printed on standard error.
     """
     from .. import promotion
 
@@ -275,8 +276,8 @@ def predict(
         raise click.UsageError("--json prints to standard output: write predictions with -o FILE")
     if output is not None and (output.suffix in OTHER_FORMATS or str(output) == "-"):
         raise click.UsageError(
-            f"-o {output}: predictions are written as CSV: name a .csv file, or omit -o for "
-            "standard output"
+            f"-o {output}: predictions are written as CSV or Parquet: name a .csv or .parquet "
+            "file, or omit -o for standard output"
         )
     if separator is not None:
         separator = _validate_separator(separator)
@@ -299,9 +300,9 @@ def predict(
         else:
             with (
                 new_file(output, overwrite=overwrite, inputs=inputs) as draft,
-                draft.open("w", encoding="utf-8", newline="") as file,
+                promotion.open_answers(draft) as answers,
             ):
-                counts = promotion.predict_file(client, reference, source, file, **options)
+                counts = promotion.predict_file(client, reference, source, answers, **options)
             print_line(f"{counts.rows:,} rows to {output}", err=True)
     for line in promotion.describe_counts(counts):
         print_line(line, err=True)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ..lazy_exports import export_lazily
 
 if TYPE_CHECKING:
+    from .answer_files import open_answers
     from .folder_scoring import holds_tables, predict_folder
     from .gate import Comparison, Gate, NotBetterError
     from .model_export import export_model
@@ -37,6 +38,7 @@ __all__ = [
     "holds_tables",
     "list_versions",
     "name_study_of_versions",
+    "open_answers",
     "parse_reference",
     "predict_file",
     "predict_folder",
@@ -47,6 +49,7 @@ __all__ = [
 __getattr__ = export_lazily(
     __name__,
     {
+        "answer_files": ["open_answers"],
         "folder_scoring": ["holds_tables", "predict_folder"],
         "gate": ["Comparison", "Gate", "NotBetterError"],
         "model_export": ["export_model"],

@@ -18,6 +18,7 @@ from ..data.columns import CellCounts
 from ..data.partitions import DataFile, find_data_files
 from ..errors import DataError
 from ..platforms.files import draft_of, publish_file, write_text
+from .answer_files import PARQUET_SUFFIXES, open_answers
 from .reference import Reference
 from .registry import TAG, version_at
 from .scoring import RowOptions, open_served_model, predict_rows
@@ -56,7 +57,9 @@ def predict_folder(
     overwrite: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> FolderPrediction:
-    """Write the predictions for each file of `source` to a CSV file of `output`.
+    """Write the predictions for each file of `source` to a file of `output`.
+
+    They are CSV files, or Parquet files if the name of `output` ends in .parquet.
 
     Args:
         client: Client of the store that has the model.
@@ -79,7 +82,8 @@ def predict_folder(
         "options": options.as_json(),
     }
     done = {} if overwrite else _read_done_files(output, made_by)
-    open_files = [f for f in files if done.get(_name_output(f, source)) != _describe_state(f.path)]
+    named = [(file, _name_output(file, source, output)) for file in files]
+    open_files = [(f, name) for f, name in named if done.get(name) != _describe_state(f.path)]
     counts = CellCounts()
     if open_files:
         output.mkdir(exist_ok=True)
@@ -87,8 +91,8 @@ def predict_folder(
             served = open_served_model(client, reference, folder, options.interval)
             if served.schema.shape or served.schema.window is not None:
                 raise DataError(f"{reference} takes arrays or windows: give one file of rows")
-            for file in open_files:
-                name, state = _name_output(file, source), _describe_state(file.path)
+            for file, name in open_files:
+                state = _describe_state(file.path)
                 found = _predict_one_file(served, file, output / name, options)
                 counts.add(found)
                 done[name] = state
@@ -100,17 +104,22 @@ def predict_folder(
 def _predict_one_file(served: Any, file: DataFile, target: Path, options: RowOptions) -> CellCounts:
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = draft_of(target)
+    draft = draft.with_name(draft.name + target.suffix)  # it chooses the format
     try:
-        with draft.open("w", encoding="utf-8", newline="") as stream:
-            found = predict_rows(served, file.path, stream, options, file.partitions)
+        with open_answers(draft) as answers:
+            found = predict_rows(served, file.path, answers, options, file.partitions)
         publish_file(draft, target)
     finally:
         draft.unlink(missing_ok=True)
     return found
 
 
-def _name_output(file: DataFile, source: Path) -> str:
-    return f"{file.path.relative_to(source).as_posix()}.csv"
+def _name_output(file: DataFile, source: Path, output: Path) -> str:
+    """Name the predictions of a file; Parquet files if the folder's name ends so."""
+    name = file.path.relative_to(source).as_posix()
+    if output.suffix not in PARQUET_SUFFIXES:
+        return f"{name}.csv"
+    return name if name.endswith(output.suffix) else f"{name}{output.suffix}"
 
 
 def _describe_state(path: Path) -> list[int]:

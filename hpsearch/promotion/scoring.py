@@ -6,7 +6,6 @@ and cleaned by the model's own schema; the predictions are those of the MLflow m
 
 from __future__ import annotations
 
-import csv
 import importlib.util
 import inspect
 import os
@@ -38,6 +37,7 @@ from ..tracking.databricks import uses_catalog
 from ..tracking.refusals import describe_refusal
 from ..tracking.waiting import log_if_slow
 from ..training.keras_import import import_keras
+from .answer_files import Answers, CsvAnswers, ParquetAnswers
 from .package import clean_folder, folder_sha256
 from .permissions import experiment_permission
 from .reference import Reference
@@ -56,21 +56,21 @@ def predict_file(
     client: MlflowClient,
     reference: Reference,
     source: Path,
-    output: IO[str],
+    output: IO[str] | Answers,
     *,
     separator: str | None = None,
     keep: Sequence[str] = (),
     strict: bool = False,
     interval: float | None = None,
 ) -> Any:
-    """Write the predictions for the rows of `source` to `output` as CSV, in order.
+    """Write the predictions for the rows of `source` to `output`, in order.
 
     Args:
         client: Client of the store that has the model.
         reference: The registered model.
         source: A CSV file (plain or gzipped) or a Parquet file with the model's raw columns. For a
             model of arrays, an NPY or NPZ file or a folder of images.
-        output: Receives a header and one line per row.
+        output: Receives a header and one line per row; `open_answers` opens a Parquet file.
         separator: Separator of the CSV file; None: as in training, or inferred from its start.
         keep: Columns of the file to copy in front of the predictions.
         strict: Refuse files with missing cells or unknown categories before predicting.
@@ -86,15 +86,16 @@ def predict_file(
     if not source.exists():
         raise DataError(f"{source}: there is no such file")
     options = RowOptions(separator, tuple(keep), strict, interval)
+    answers = output if isinstance(output, CsvAnswers | ParquetAnswers) else CsvAnswers(output)
     with tempfile.TemporaryDirectory() as folder:
         served = open_served_model(client, reference, folder, interval)
         if served.schema.shape:
             if keep:
                 raise DataError(f"{reference} takes arrays, which have no column {keep[0]!r}")
-            return CellCounts(_predict_arrays(served, source, output, _options(interval)))
+            return CellCounts(_predict_arrays(served, source, answers, _options(interval)))
         if source.is_dir():
             raise DataError(f"{source} is a folder; the model takes a CSV or Parquet file")
-        return predict_rows(served, source, output, options)
+        return predict_rows(served, source, answers, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def open_served_model(
 def predict_rows(
     served: Any,
     source: Path,
-    output: IO[str],
+    output: Answers,
     options: RowOptions,
     partitions: Mapping[str, str | None] = NO_PARTITIONS,
 ) -> CellCounts:
@@ -136,7 +137,7 @@ def predict_rows(
     Args:
         served: A model of a table.
         source: The file.
-        output: Receives a header and one line per row.
+        output: Receives one row per row of the file.
         options: See `predict_file`.
         partitions: Columns that the file's folders name, with their values.
 
@@ -174,7 +175,7 @@ def _require_interval(served: Any, reference: Reference, interval: float | None)
 
 
 def _predict_rows(
-    served: Any, rows: RowFile, output: IO[str], options: Mapping[str, float]
+    served: Any, rows: RowFile, output: Answers, options: Mapping[str, float]
 ) -> CellCounts:
     """Write the predictions for a file's rows, in blocks."""
     import pyarrow as pa
@@ -196,14 +197,14 @@ def _predict_rows(
         except (ValueError, DataError) as error:
             raise DataError(f"{rows.source}, after row {n_rows}: {error}") from None
         answer = _add_kept_columns(answer.tail(block.num_rows), block, rows.keep)
-        answer.to_csv(output, header=n_rows == 0, index=False, lineterminator="\n")
+        output.write_frame(answer, {name: block[name] for name in rows.keep})
         n_rows += block.num_rows
         earlier = None if window is None else _context_rows(reached, window)
     return counts
 
 
 def _predict_plain_rows(
-    served: Any, rows: RowFile, output: IO[str], options: Mapping[str, float]
+    served: Any, rows: RowFile, output: Answers, options: Mapping[str, float]
 ) -> CellCounts:
     """Do the same without pandas, which takes half a second to import."""
     counts, n_rows = CellCounts(), 0
@@ -212,18 +213,9 @@ def _predict_plain_rows(
             columns = served.answer_columns(block, counts, **options)
         except (ValueError, DataError) as error:
             raise DataError(f"{rows.source}, after row {n_rows}: {error}") from None
-        _write_columns(columns, output, header=n_rows == 0)
+        output.write(columns)
         n_rows += block.num_rows
     return counts
-
-
-def _write_columns(columns: Mapping[str, Any], output: IO[str], *, header: bool) -> None:
-    """Write columns as CSV, in the format of pandas."""
-    writer = csv.writer(output, lineterminator="\n")
-    if header:
-        writer.writerow(columns)
-    cells = [np.asarray(column).tolist() for column in columns.values()]
-    writer.writerows([None if c != c else c for c in row] for row in zip(*cells, strict=True))
 
 
 def _add_kept_columns(answer: Any, block: Any, keep: Sequence[str]) -> Any:
@@ -277,7 +269,7 @@ def _context_rows(table: Any, window: RowWindow) -> Any:
 
 
 def _predict_arrays(
-    served: Any, source: Path, output: IO[str], options: Mapping[str, float]
+    served: Any, source: Path, output: Answers, options: Mapping[str, float]
 ) -> int:
     """Write the predictions for arrays, all in memory; images get a column of file names."""
     try:
@@ -287,7 +279,7 @@ def _predict_arrays(
         raise DataError(f"{source}: {error}") from None
     if names:
         answer.insert(0, "file", names)
-    answer.to_csv(output, header=True, index=False, lineterminator="\n")
+    output.write_frame(answer, {})
     return len(answer)
 
 

@@ -25,7 +25,7 @@ def test_any_other_character_is_one(separator):
     ("options", "said"),
     [
         (["--separator", ";;"], "--separator: ';;' is not a separator: give one ASCII character"),
-        (["-o", "answers.parquet"], "predictions are written as CSV: name a .csv file"),
+        (["-o", "answers.feather"], "predictions are written as CSV or Parquet: name a .csv"),
         (["-o", "-"], "omit -o for standard output"),
     ],
 )

@@ -264,6 +264,12 @@ def test_the_command_reads_standard_input_and_prints_one_object(
     assert 500 == summary["rows"] == len(pd.read_csv(output))
     assert {"city"} == summary["unknown"].keys()
     assert "city: " in done.stderr
+    parquet = tmp_path / "out.parquet"
+    done = CliRunner().invoke(main, [*told, "-o", str(parquet)], input=table.read_bytes())
+    assert 0 == done.exit_code, done.output
+    pd.testing.assert_frame_equal(
+        pd.read_csv(output).drop(columns="id"), pd.read_parquet(parquet), check_dtype=False
+    )
     refused = CliRunner().invoke(main, [*told, "--json"], input=table.read_bytes())
     assert 2 == refused.exit_code
     damaged = CliRunner().invoke(main, told, input=b"city;age\nBonn")
@@ -324,6 +330,12 @@ def test_a_folder_is_predicted_by_files_and_goes_on_after_an_interruption(
     found = pd.concat(map(pd.read_csv, parts)).sort_values("id", ignore_index=True)
     expected = answers(store, table, keep=("id",)).sort_values("id", ignore_index=True)
     pd.testing.assert_frame_equal(expected, found)
+    output = tmp_path / "answers.parquet"
+    assert f"4 files in {output}, 0 of them predicted before" in predict()
+    parquet = pd.concat(map(pd.read_parquet, sorted(output.rglob("*.parquet"))))
+    parquet["id"] = parquet["id"].astype(int)
+    pd.testing.assert_frame_equal(expected, parquet.sort_values("id", ignore_index=True))
+    output = tmp_path / "answers"
     parts[0].unlink()
     assert f"4 files in {output}, 3 of them predicted before" in predict()
     assert parts[0].exists()
