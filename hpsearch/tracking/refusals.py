@@ -60,6 +60,11 @@ def http_status(error: BaseException) -> int | None:
     return None if status is None else int(status)
 
 
+def is_inserted_twice(error: BaseException) -> bool:
+    """Whether a store refuses to insert what another client has inserted at the same time."""
+    return re.search(r"IntegrityError|UniqueViolation", str(error)) is not None
+
+
 def describe_reason(error: BaseException) -> str:
     """Describe an error in one sentence."""
     text = redact_text(str(error).strip()) or type(error).__name__

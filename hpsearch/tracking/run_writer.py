@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import redact_text
 from .bulk_points import BulkPoints
 from .mlflow_layout import MetricPoint
-from .refusals import TOO_LARGE, TOO_LARGE_FOR_PROXY, http_status
+from .refusals import TOO_LARGE, TOO_LARGE_FOR_PROXY, http_status, is_inserted_twice
 from .run_index import RunIndex
 
 if TYPE_CHECKING:
@@ -82,14 +82,23 @@ class RunWriter:
     def write_dataset(self, key: str, fields: dict[str, str]) -> None:
         """Write the description of the data set to a run.
 
+        A store inserts a data set that it does not find. Where another study has just inserted the
+        same one, it refuses the second, and finds it when asked again.
+
         Args:
             key: The run's key.
             fields: Fields of MLflow's `Dataset`.
         """
         from mlflow.exceptions import MlflowException
 
+        inputs = [_make_dataset_input(fields)]
         try:
-            self._client.log_inputs(self._runs.ids[key], [_make_dataset_input(fields)])
+            try:
+                self._client.log_inputs(self._runs.ids[key], inputs)
+            except MlflowException as error:
+                if not is_inserted_twice(error):
+                    raise
+                self._client.log_inputs(self._runs.ids[key], inputs)
         except MlflowException as error:
             if http_status(error) != TOO_LARGE:
                 raise

@@ -11,9 +11,12 @@ import synthetic
 from click.testing import CliRunner
 from mlflow import MlflowClient
 from mlflow_server import TrackingServer
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from hpsearch.cli import main
 from hpsearch.errors import TrackingError
+from hpsearch.tracking.refusals import is_inserted_twice
 from hpsearch.tracking.sender import Sender, sync_study
 from hpsearch.tracking.store import default_uri, journal_path, limited_requests, uri_option
 from hpsearch.tracking.study_runs import find_study_run, list_study_runs
@@ -121,3 +124,17 @@ def test_ui_tells_the_page_of_this_folders_study(uri: str, tmp_path: Path) -> No
         done = CliRunner().invoke(main, ["ui", "pages", "--tracking-uri", uri])
     view = f"viewStateShareKey=trials-{run.key[:8]}&workflowType=machine_learning"
     assert f"{uri}/#/experiments/{run.experiment_id}/runs?{view}\n" == done.output
+
+
+def test_a_data_set_that_another_study_has_just_inserted_is_recognized(tmp_path: Path) -> None:
+    database = tmp_path / "store.db"
+    engine = create_engine(f"sqlite:///{database}")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE datasets (digest TEXT UNIQUE)"))
+        connection.execute(text("INSERT INTO datasets VALUES ('a')"))
+    with pytest.raises(IntegrityError) as refused, engine.begin() as connection:
+        connection.execute(text("INSERT INTO datasets VALUES ('a')"))
+    assert is_inserted_twice(refused.value)
+    with pytest.raises(OperationalError) as other, engine.begin() as connection:
+        connection.execute(text("INSERT INTO runs VALUES ('a')"))
+    assert not is_inserted_twice(other.value)

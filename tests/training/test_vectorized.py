@@ -427,7 +427,7 @@ def test_tensorflow_predicts_the_same_and_is_refused_as_a_backend(tmp_path: Path
     for kind, model in kinds.items():
         problem = replace(separable(), model=model)
         weights = VectorizedTrainer(problem).fit(trial)
-        network = problem.builder(trial.params, trial.seed)()
+        network = problem.make_builder(trial.params, trial.seed)()
         network.set_weights(weights)
         network.save(tmp_path / f"{kind}.keras")
         expected[kind] = answer_of(problem, trial, weights)
@@ -441,7 +441,7 @@ def test_tensorflow_predicts_the_same_and_is_refused_as_a_backend(tmp_path: Path
         "    model = keras.models.load_model(path)\n"
         "    np.save(path.stem, model.predict(np.load('x.npy'), verbose=0))\n"
         "from hpsearch.training.vectorized import session\n"
-        "session.start()\n"
+        "session.start_session()\n"
     )
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", script]

@@ -89,7 +89,7 @@ def _profile_images(cells: Any, name: str, folder: Path) -> DeclaredColumn | Non
     """Declare a column of paths of images."""
     if not is_text_column(cells):
         return None
-    paths = [format_cell(value) for value in factorize(cells)[0]]
+    paths = [format_cell(value) for value in factorize(cells)[0] if value is not None]
     if not are_image_paths(paths, folder):
         return None
     spec = ColumnSpec(kind="image", size=IMAGE_SIZE, channels=IMAGE_CHANNELS)
