@@ -24,9 +24,9 @@ import numpy as np
 from ..errors import HpsearchError, PromotionError
 from ..models.user_network import LAYER, load_packed_object, make_layer_class
 from ..platforms.files import draft_of, publish_folder
+from .model_loading import fetch_model, load_served
 from .packed_code import find_own_code
 from .reference import Reference
-from .scoring import fetch_model, load_served
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,9 +21,10 @@ from ..errors import PromotionError
 from ..platforms.files import draft_of, publish_folder
 from ..training.metrics import find_metric, get_metric
 from .model_export import KERAS_FILE, explain_errors, load_keras, require_new, write_keras
+from .model_loading import fetch_model, load_served
 from .reference import Reference
+from .row_file import RowFile
 from .run_files import read_metadata
-from .scoring import RowFile, fetch_model, load_served
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,42 +6,26 @@ and cleaned by the model's own schema; the predictions are those of the MLflow m
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import os
-import shutil
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..compat.mlflow import registry_uri
 from ..data.arrays import read_prediction_rows
 from ..data.cells import factorize_codes
-from ..data.column_cleaning import require_columns
-from ..data.columns import CellCounts, Layout, RowWindow
-from ..data.delimited import BLOCK_BYTES, DelimitedText, read_head, read_texts
-from ..data.image_files import resolve_paths
-from ..data.nested_columns import find_outer_column, flatten_columns
+from ..data.columns import CellCounts, RowWindow
 from ..data.prediction_intervals import bound_of_level
 from ..data.schema import Schema
-from ..data.source_table import normalize_column_types
-from ..errors import DataError, HpsearchError, PromotionError, redact_text
-from ..tracking.artifact_store import limit_s3_requests, local_folder
-from ..tracking.databricks import uses_catalog
-from ..tracking.refusals import describe_refusal
-from ..tracking.waiting import log_if_slow
-from ..training.keras_import import import_keras
+from ..errors import DataError, PromotionError
 from .answer_files import Answers, CsvAnswers, ParquetAnswers
-from .package import clean_folder, folder_sha256
-from .permissions import experiment_permission
+from .model_loading import fetch_model, load_served_folder
 from .reference import Reference
-from .registry import TAG, version_at
+from .row_file import RowFile
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,7 +33,6 @@ if TYPE_CHECKING:
 NO_PARTITIONS: Mapping[str, str | None] = MappingProxyType({})
 MAX_SHOWN = 5  # listed unknown categories per column
 MAX_LINES = 20  # listed columns
-BATCH = 65536  # rows of a Parquet file read at once
 
 
 def predict_file(
@@ -281,187 +264,3 @@ def _predict_arrays(
         answer.insert(0, "file", names)
     output.write_frame(answer, {})
     return len(answer)
-
-
-def load_served_folder(path: Path, name: Reference | Path) -> Any:
-    """Load the `served_model.ServedModel` in a folder, with a Keras import limited to inference.
-
-    Args:
-        path: The folder.
-        name: The model's name in errors.
-
-    Raises:
-        PromotionError: If it cannot be opened.
-    """
-    os.environ.setdefault("KERAS_BACKEND", "jax")
-    import_keras()
-    return load_served(path, name)
-
-
-def load_served(path: Path, reference: Reference | Path) -> Any:
-    """Load the `served_model.ServedModel` in a folder that `fetch_model` returned.
-
-    Raises:
-        PromotionError: If it cannot be opened.
-    """
-    try:
-        module = _run_model_code(path / "served_model.py")
-        served = module.ServedModel()
-        artifacts = {file.stem: str(file) for file in (path / "artifacts").iterdir()}
-        served.load_context(SimpleNamespace(artifacts=artifacts))
-    except (OSError, KeyError, TypeError, ValueError) as error:  # Keras raises the last two
-        raise PromotionError(f"{reference} cannot be opened: {error}") from error
-    return served
-
-
-def _run_model_code(file: Path) -> Any:
-    """Run the model's own `served_model.py`, whose digest was checked, without MLflow.
-
-    Models of earlier versions import MLflow nevertheless, which takes some seconds.
-    """
-    spec = importlib.util.spec_from_file_location("hpsearch_served_model", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
-    module.WITHOUT_MLFLOW = True
-    sys.modules[spec.name] = module
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        del sys.modules[spec.name]
-    return module
-
-
-def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path:
-    """Copy the MLflow model of a reference to `folder`, and check the digest of its files.
-
-    The digest covers the network, the schema and the Python files that MLflow runs.
-
-    Raises:
-        PromotionError: If there is no such model, it is damaged, or hpsearch did not make it.
-    """
-    version = version_at(client, reference)
-    if version is None:
-        raise PromotionError(
-            f"there is no {reference}. `hpsearch models` lists the registered models; "
-            f"`hpsearch promote STUDY --as {reference}` registers one."
-        )
-    if f"{TAG}sha256" not in version.tags:
-        raise PromotionError(f"{reference} (version {version.version}) was not made by hpsearch.")
-    try:
-        uri = (
-            f"models:/{reference.name}/{version.version}"  # by credentials that the catalog lends
-            if uses_catalog(client)
-            else client.get_model_version_download_uri(reference.name, version.version)
-        )
-        limit_s3_requests(uri)
-        with log_if_slow(f"the files of {reference}, {_describe_location(uri, client)}"):
-            path = _fetch_files(uri, folder, client)
-        found = folder_sha256(clean_folder(path))
-    except Exception as error:  # every artifact store raises its own kind
-        needs = experiment_permission("READ", version.tags.get(f"{TAG}study", ""))
-        reason = describe_refusal(error, needs=needs)
-        raise PromotionError(f"{reference} cannot be fetched: {reason}") from error
-    if found != version.tags[f"{TAG}sha256"]:
-        raise PromotionError(
-            f"{reference} (version {version.version}) differs from the promoted model: "
-            "one of its files has changed. Promote it again from its study."
-        )
-    return path
-
-
-def _fetch_files(uri: str, folder: str, client: MlflowClient) -> Path:
-    """Copy a folder of artifacts; MLflow is imported only for remote stores."""
-    if (source := local_folder(uri)) is not None:
-        return Path(shutil.copytree(source, Path(folder) / source.name, dirs_exist_ok=True))
-    from mlflow.artifacts import download_artifacts
-
-    where = {"tracking_uri": client.tracking_uri}
-    if uri.startswith("models:"):
-        where["registry_uri"] = registry_uri(client)
-    return Path(download_artifacts(uri, dst_path=folder, **where))
-
-
-def _describe_location(uri: str, client: MlflowClient) -> str:
-    """Describe the location of files for messages."""
-    by_server = uri.startswith(("mlflow-artifacts:", "http:", "https:"))
-    return f"from {redact_text(client.tracking_uri if by_server else uri)}"
-
-
-@dataclass(frozen=True, slots=True)
-class RowFile:
-    """A file of rows to predict."""
-
-    source: Path
-    schema: Schema
-    separator: str | None
-    keep: tuple[str, ...]
-    partitions: Mapping[str, str | None] = field(default_factory=dict)  # columns not in the file
-
-    def read_blocks(self) -> Iterator[Any]:
-        """Read the needed columns as Arrow tables, block by block.
-
-        Raises:
-            DataError: If the file is damaged, ragged or lacks a column.
-        """
-        import pyarrow as pa
-
-        try:
-            with self.source.open("rb") as file:
-                is_parquet = file.read(4) == b"PAR1"
-            block = None
-            for block in self._read_parquet() if is_parquet else self._read_delimited():
-                found = resolve_paths(block, self._image_columns, self.source.parent)
-                yield self._add_partitions(found)
-            if block is None:  # without rows, only the header is written
-                nothing = {name: pa.array([], pa.string()) for name in self._needed_columns}
-                yield self._add_partitions(pa.table(nothing))
-        except HpsearchError as error:
-            raise DataError(f"{self.source}: {error}") from None
-        except (pa.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as error:
-            raise DataError(f"{self.source}: {str(error).splitlines()[0]}") from None
-
-    @property
-    def _image_columns(self) -> list[str]:
-        """Columns of paths, which are relative to the file."""
-        return [c.raw_name for c in self.schema.columns if c.kind == "image"]
-
-    @property
-    def _needed_columns(self) -> list[str]:
-        names = dict.fromkeys([*self.schema.raw_columns, *self.keep])
-        return [name for name in names if name not in self.partitions]
-
-    def _add_partitions(self, block: Any) -> Any:
-        """Append the needed columns that the file's folders name."""
-        import pyarrow as pa
-
-        for name in dict.fromkeys([*self.schema.raw_columns, *self.keep]):
-            if name in self.partitions:
-                values = pa.repeat(pa.scalar(self.partitions[name], pa.string()), block.num_rows)
-                block = block.append_column(name, values)
-        return block
-
-    def _read_parquet(self) -> Iterator[Any]:
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        with parquet.ParquetFile(self.source) as file:
-            there, needed = file.schema_arrow.names, self._needed_columns
-            outer = list(dict.fromkeys(find_outer_column(name, there) for name in needed))
-            require_columns(dict.fromkeys(there), outer)
-            for batch in file.iter_batches(BATCH, columns=outer):
-                table = flatten_columns(pa.Table.from_batches([batch]), needed)
-                require_columns(dict.fromkeys(table.column_names), needed)
-                yield normalize_column_types(table.select(needed))
-
-    def _read_delimited(self) -> Iterator[Any]:
-        text, needed = DelimitedText(self.source), self._needed_columns
-        head = read_head(
-            text,
-            self.schema.layout or Layout(),
-            needed=needed,
-            targets=self.schema.target.names if self.schema.target else (),
-            separator=self.separator,
-        )
-        require_columns(dict.fromkeys(head.names), needed)
-        yield from read_texts(text, head, needed, BLOCK_BYTES)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..promotion.scoring import load_served_folder
+from ..promotion.model_loading import load_served_folder
 
 # Loaded models. Not stored in the estimator, since predicting must not change its state.
 _OPENED: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()

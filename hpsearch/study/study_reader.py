@@ -81,7 +81,7 @@ class StudyReader:
         Raises:
             PromotionError: If the study has no fitted winner yet, or it cannot be opened.
         """
-        from ..promotion.scoring import load_served_folder
+        from ..promotion.model_loading import load_served_folder
 
         packed = self.folder / "final" / "model"
         if not (packed / "MLmodel").exists():

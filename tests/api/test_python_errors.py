@@ -17,6 +17,7 @@ COMMANDS = {
     "study/init/wizard.py",
     "reporting/trial_export.py",
     "promotion/model_export.py",
+    "promotion/model_loading.py",
     "promotion/scoring.py",
     "promotion/folder_scoring.py",
     "tracking/study_deletion.py",

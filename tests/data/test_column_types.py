@@ -193,7 +193,7 @@ def test_locked_rows_are_flattened_as_the_others_are(tmp_path):
 
 def test_predict_reads_the_same_nested_columns(tmp_path):
     from hpsearch.data import load
-    from hpsearch.promotion.scoring import RowFile
+    from hpsearch.promotion.row_file import RowFile
 
     parquet.write_table(NESTED, tmp_path / "a.parquet", row_group_size=7)
     spec = DataSpec(source="a.parquet", target="y", drop=["raw"], test_fraction=0)

@@ -17,8 +17,8 @@ from server_parts import PASSWORD, LoginServer, login_server
 
 from hpsearch.errors import PromotionError, TrackingError
 from hpsearch.promotion import Reference, list_versions, promote_run, rollback_model
+from hpsearch.promotion.model_loading import fetch_model
 from hpsearch.promotion.registry import version_at
-from hpsearch.promotion.scoring import fetch_model
 from hpsearch.tracking.sender import sync_study
 from hpsearch.tracking.store import journal_path, open_store
 

@@ -27,7 +27,7 @@ from hpsearch.promotion import (
     promote_run,
     quantization,
 )
-from hpsearch.promotion.scoring import fetch_model, load_served
+from hpsearch.promotion.model_loading import fetch_model, load_served
 from hpsearch.training.metrics import METRICS
 
 from .conftest import RAW

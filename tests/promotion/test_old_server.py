@@ -16,7 +16,7 @@ from promotion.conftest import Store
 
 from hpsearch.errors import TrackingError
 from hpsearch.promotion import Reference, list_versions, promote_run, rollback_model
-from hpsearch.promotion.scoring import fetch_model
+from hpsearch.promotion.model_loading import fetch_model
 from hpsearch.tracking.artifact_store import list_run_files
 from hpsearch.tracking.sender import sync_study
 from hpsearch.tracking.server import MIN_VERSION

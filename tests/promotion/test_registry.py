@@ -27,8 +27,8 @@ from hpsearch.promotion import (
     rollback_model,
 )
 from hpsearch.promotion.gate import Comparison, compare_models
+from hpsearch.promotion.model_loading import fetch_model
 from hpsearch.promotion.registry import version_at
-from hpsearch.promotion.scoring import fetch_model
 from hpsearch.tracking.study_runs import find_study_run
 
 

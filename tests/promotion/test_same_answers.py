@@ -28,7 +28,7 @@ import hpsearch.data.cells
 from hpsearch.data import Dataset, load
 from hpsearch.data.schema import Schema
 from hpsearch.errors import DataError
-from hpsearch.promotion import scoring, served_model
+from hpsearch.promotion import row_file, scoring, served_model
 from hpsearch.promotion.answer_files import CsvAnswers
 from hpsearch.promotion.package import CODE, _make_signature
 from hpsearch.spec.data_spec import DataSpec
@@ -163,7 +163,7 @@ def scored(data: Dataset) -> np.ndarray:
 def predicted(model: PyFuncModel, schema: Schema, file: Path) -> np.ndarray:
     """What `hpsearch predict` writes for a file."""
     out = io.StringIO()
-    rows = scoring.RowFile(file, schema, None, ())
+    rows = row_file.RowFile(file, schema, None, ())
     scoring._predict_rows(model.unwrap_python_model(), rows, CsvAnswers(out), {})
     return probabilities(pd.read_csv(io.StringIO(out.getvalue())))
 

@@ -28,7 +28,7 @@ from promotion.conftest import Store
 
 from hpsearch.cli import main
 from hpsearch.errors import DataError, PromotionError
-from hpsearch.promotion import Reference, predict_file, promote_run, scoring
+from hpsearch.promotion import Reference, predict_file, promote_run, row_file
 from hpsearch.promotion.registry import version_at
 
 CANCER = Reference("scored")
@@ -59,7 +59,7 @@ def served(store: Store, frame: pd.DataFrame) -> pd.DataFrame:
 def test_a_file_is_answered_as_the_mlflow_model_answers_it(
     store: Store, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "BLOCK_BYTES", 1000)  # bytes: many blocks
+    monkeypatch.setattr(row_file, "BLOCK_BYTES", 1000)  # bytes: many blocks
     expected = served(store, pd.read_csv(table))
     found = answers(store, table)
     assert list(expected.columns) == list(found.columns)
@@ -243,7 +243,7 @@ def test_strict_refuses_them_before_a_row_is_answered(store: Store, table: Path)
 def test_kept_columns_stand_before_the_answers(
     store: Store, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(row_file, "BLOCK_BYTES", 1000)
     found = answers(store, table, keep=["id", "city"])
     assert ["id", "city", "label"] == list(found.columns)[:3]
     assert list(range(500)) == found["id"].tolist()

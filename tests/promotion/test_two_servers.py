@@ -12,7 +12,7 @@ from mlflow_server import served
 from promotion.conftest import Store
 
 from hpsearch.promotion import Reference, promote_run
-from hpsearch.promotion.scoring import fetch_model
+from hpsearch.promotion.model_loading import fetch_model
 
 pytestmark = pytest.mark.long
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import hpsearch
-from hpsearch.promotion import parse_reference, promote_run, scoring
+from hpsearch.promotion import parse_reference, promote_run, row_file
 from hpsearch.promotion.scoring import predict_file
 from hpsearch.tracking.store import open_store
 
@@ -92,6 +92,6 @@ def test_classes_over_windows_are_served_as_they_were_scored(
     called = answers["label"].astype(float)[-len(probability) :] - 1
     share = float((called.to_numpy() == held["truth"].argmax(axis=1)).mean())
     assert result.test["accuracy"] == pytest.approx(share)
-    monkeypatch.setattr(scoring, "BLOCK_BYTES", 300)  # bytes: some ten rows
+    monkeypatch.setattr(row_file, "BLOCK_BYTES", 300)  # bytes: some ten rows
     again = answers_of(client, tmp_path / "hours.csv")
     pd.testing.assert_frame_equal(answers, again, rtol=1e-5)
