@@ -10,13 +10,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from ..errors import DataError
+from .table_history import find_version_at
 
 READ_FEATURES = frozenset(
     {
@@ -65,7 +66,7 @@ def read_delta(folder: Path, version: int | None, timestamp: datetime | None) ->
     try:
         table = DeltaTable(str(folder))
         if timestamp is not None:
-            version = _find_version(table, timestamp)
+            version = find_version_at(timestamp, _list_commits(table))
         if version is not None and version > table.version():
             raise DataError(f"there is no version {version}; the newest is {table.version()}")
         if version is not None:
@@ -85,18 +86,10 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _find_version(table: Any, timestamp: datetime) -> int:
-    """Return the last version that was committed by a moment."""
-    moment = timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)
-    commits = {int(c["version"]): int(c["timestamp"]) for c in table.history() if "timestamp" in c}
-    found = [v for v, milliseconds in commits.items() if milliseconds <= moment.timestamp() * 1000]
-    if not found:
-        first = min(commits.values(), default=0)
-        raise DataError(
-            f"data.timestamp: {moment.isoformat()} is before the first commit that the table's log "
-            f"still holds, of {datetime.fromtimestamp(first / 1000, UTC).isoformat()}"
-        )
-    return max(found)
+def _list_commits(table: Any) -> list[tuple[int, int]]:
+    """List the versions that the log still holds, each with the milliseconds of its commit."""
+    commits = [entry for entry in table.history() if "timestamp" in entry]
+    return sorted((int(entry["version"]), int(entry["timestamp"])) for entry in commits)
 
 
 def _read_version(table: Any, folder: Path) -> Any:

@@ -105,7 +105,7 @@ def refuse_table_format(folder: Path, *, below: Path | None = None, inside: bool
             f"{shown} is {name}, whose folder holds files of earlier versions too: give that "
             "folder as data.source"
         )
-    if name != DELTA:
+    if name not in (DELTA, ICEBERG):
         raise DataError(
             f"{name}, whose folder holds files of earlier versions too, and which is not read: "
             "write the version that you mean as Parquet, and give that"
@@ -113,6 +113,7 @@ def refuse_table_format(folder: Path, *, below: Path | None = None, inside: bool
 
 
 DELTA = "a Delta table"
+ICEBERG = "an Iceberg table"
 
 
 def identify_table_format(folder: Path) -> str | None:
@@ -122,7 +123,7 @@ def identify_table_format(folder: Path) -> str | None:
     if (folder / ".hoodie").is_dir():
         return "a Hudi table"
     if any((folder / "metadata").glob("*.metadata.json")):
-        return "an Iceberg table"
+        return ICEBERG
     return None
 
 

@@ -23,7 +23,6 @@ from .addresses import find_scheme, to_local_path
 from .arrays import FEATURE_KEYS
 from .columns import Layout
 from .delimited_reader import read_delimited
-from .delta_source import read_delta
 from .images import is_image_folder, read_class_folders
 from .mapped_parquet import map_parquet_files, measure_excess
 from .memory_source import (
@@ -33,14 +32,14 @@ from .memory_source import (
     resolve_target_names,
     source_from_arrays,
 )
-from .partitions import DELTA, add_partition_columns, find_data_files, identify_table_format
+from .partitions import add_partition_columns, find_data_files
 from .query_source import read_query
 from .row_store import FOLDER
 from .source_table import SourceTable, cast_to_text, find_text_columns, normalize_source
 from .table_union import unite_tables
+from .versioned_table import find_table_format, read_version
 
 NOTHING_PINNED: Mapping[str, str] = MappingProxyType({})
-DELTA_VERSION = "delta version "  # how a version is recorded
 SKLEARN_DATASETS = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
 DOWNLOADED_DATASETS = (
     "20newsgroups",
@@ -124,10 +123,11 @@ def _open_source(location: str, reading: _Reading) -> SourceTable:
         if (rest or is_reference(location)) and not is_file:
             return _call_user_function(location, data, folder)
         whole = folder / Path(location).expanduser()
-        if identify_table_format(whole) == DELTA:
-            return _open_delta(location, whole, data, reading.pinned)
+        table_format = find_table_format(whole)
+        if table_format is not None:
+            return read_version(location, whole, table_format, data, reading.pinned)
         if location == data.source and (data.version is not None or data.timestamp is not None):
-            raise DataError("data.version and data.timestamp are for Delta tables")
+            raise DataError("data.version and data.timestamp are for Delta and Iceberg tables")
         return _open_files(location, reading)
     except DataError as error:
         raise DataError(f"{location}: {error}") from None
@@ -147,24 +147,6 @@ def _open_address(location: str, reading: _Reading) -> SourceTable:
         raise DataError(f"{location}: {error}") from None
     version = source.versions.get(name, copy.version)
     return replace(source, versions={location: version})
-
-
-def _open_delta(
-    location: str, folder: Path, data: DataSpec, pinned: Mapping[str, str]
-) -> SourceTable:
-    """Read the declared version of a Delta table, else the pinned one, else the newest."""
-    version, timestamp = None, None
-    if location == data.source:
-        version, timestamp = data.version, data.timestamp
-    before = pinned.get(location, "")
-    if version is None and before.startswith(DELTA_VERSION):
-        version, timestamp = int(before.removeprefix(DELTA_VERSION)), None
-    table, read = read_delta(folder, version, timestamp)
-    if table.num_rows == 0:
-        raise DataError(f"there are no rows in version {read}")
-    note = f"version {read} of the Delta table"
-    versions = {location: f"{DELTA_VERSION}{read}"}
-    return SourceTable(folder.name, table, notes=(note,), versions=versions)
 
 
 def _load_sklearn(name: str) -> SourceTable:

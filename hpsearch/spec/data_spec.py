@@ -273,8 +273,8 @@ class DataSpec(Section):
     """The source of the rows and the roles of their columns."""
 
     source: Source | None = None  # file, folder, glob; sklearn:NAME; MODULE:FUNCTION
-    version: Annotated[int, Field(ge=0)] | None = None  # of a Delta table; None: the newest
-    timestamp: datetime | None = None  # of a Delta table: its version at this moment
+    version: Annotated[int, Field(ge=0)] | None = None  # or snapshot of a table; None: the newest
+    timestamp: datetime | None = None  # of a Delta or Iceberg table: its version then
     target: str | Annotated[list[str], Field(min_length=1)] | None = None  # to predict
     drop: list[str] = []  # columns to leave out
     test_fraction: Fraction = 0.2  # share of rows locked until the winner is chosen

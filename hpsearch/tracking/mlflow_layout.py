@@ -315,13 +315,19 @@ def describe_source(name: str, versions: Mapping[str, str]) -> dict[str, str]:
     for location, version in versions.items():
         found = re.fullmatch(r"delta version (\d+)", version)
         if found:
-            source = {"path": location, "delta_table_version": int(found[1])}
-            return {"source_type": "delta_table", "source": _clean_text(json.dumps(source))}
+            delta = {"path": location, "delta_table_version": int(found[1])}
+            return {"source_type": "delta_table", "source": _clean_text(json.dumps(delta))}
+        source = {"uri": location}
+        found = re.fullmatch(r"iceberg snapshot (\d+)", version)
+        if found:  # for which MLflow has no class of its own
+            source["iceberg_snapshot_id"] = found[1]
         scheme = location.partition("://")[0]
         if scheme in WEB_SCHEMES:
             return {"source_type": "http", "source": _clean_text(json.dumps({"url": location}))}
         if scheme in ARTIFACT_SCHEMES:
-            return {"source_type": scheme, "source": _clean_text(json.dumps({"uri": location}))}
+            return {"source_type": scheme, "source": _clean_text(json.dumps(source))}
+        if found:
+            return {"source_type": "local", "source": _clean_text(json.dumps(source))}
     return {"source_type": "local", "source": _clean_text(json.dumps({"uri": name}))}
 
 

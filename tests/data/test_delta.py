@@ -40,7 +40,7 @@ def test_without_the_library_a_delta_table_is_refused(tmp_path, monkeypatch):
 
 def test_a_version_of_another_source_is_refused(tmp_path):
     parquet.write_table(TABLE, tmp_path / "t.parquet")
-    with pytest.raises(DataError, match="are for Delta tables"):
+    with pytest.raises(DataError, match="are for Delta and Iceberg tables"):
         read(tmp_path, "t.parquet", version=3)
 
 
@@ -94,7 +94,7 @@ def test_a_moment_selects_the_version_of_that_time(overwritten):
     latest = datetime.now(UTC) + timedelta(days=1)
     assert {"rows": "delta version 0"} == read(overwritten, timestamp=moment).versions
     assert {"rows": "delta version 1"} == read(overwritten, timestamp=latest).versions
-    with pytest.raises(DataError, match="is before the first commit"):
+    with pytest.raises(DataError, match="is before the first version"):
         read(overwritten, timestamp=moment - timedelta(days=1))
 
 

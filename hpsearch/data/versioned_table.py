@@ -1,0 +1,57 @@
+"""Read a version of a table with a history: Delta or Iceberg."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from ..spec.data_spec import DataSpec
+from .delta_source import read_delta
+from .iceberg_source import METADATA, METADATA_SUFFIX, read_iceberg
+from .partitions import DELTA, ICEBERG, identify_table_format
+from .source_table import SourceTable
+
+
+@dataclass(frozen=True, slots=True)
+class TableFormat:
+    """A format of tables with a history."""
+
+    read: Callable[[Path, int | None, datetime | None], tuple[Any, int]]
+    prefix: str  # of a recorded version
+    version: str  # how a message names a version
+
+
+FORMATS = {
+    DELTA: TableFormat(read_delta, "delta version ", "version {} of the Delta table"),
+    ICEBERG: TableFormat(read_iceberg, "iceberg snapshot ", "snapshot {} of the Iceberg table"),
+}
+
+
+def find_table_format(path: Path) -> TableFormat | None:
+    """Return the format of a table's folder, or of an Iceberg table's metadata file; else None."""
+    if path.parent.name == METADATA and path.name.endswith(METADATA_SUFFIX) and path.is_file():
+        return FORMATS[ICEBERG]
+    return FORMATS.get(identify_table_format(path) or "")
+
+
+def read_version(
+    location: str, path: Path, found: TableFormat, data: DataSpec, pinned: Mapping[str, str]
+) -> SourceTable:
+    """Read the declared version of a table, else the pinned one, else the newest."""
+    version, timestamp = None, None
+    if location == data.source:
+        version, timestamp = data.version, data.timestamp
+    before = pinned.get(location, "")
+    if version is None and before.startswith(found.prefix):
+        version, timestamp = int(before.removeprefix(found.prefix)), None
+    table, read = found.read(path, version, timestamp)
+    note = found.version.format(read)
+    if table.num_rows == 0:
+        raise DataError(f"there are no rows in {note}")
+    versions = {location: f"{found.prefix}{read}"}
+    name = path.name if path.is_dir() else path.parent.parent.name
+    return SourceTable(name, table, notes=(note,), versions=versions)
