@@ -53,7 +53,7 @@ def _make_setting(key: str) -> Callable[[click.Context, click.Parameter, Any], s
     "--executor", callback=_make_setting("execution.executor"), help="processes, inline or ray."
 )
 @click.option(
-    "--address", callback=_make_setting("execution.address"), help="Ray's: local, auto, ..."
+    "--address", callback=_make_setting("execution.address"), help="Ray's: local, auto, spark, ..."
 )
 @click.option("--workers", type=int, callback=_make_setting("execution.workers"), help="How many.")
 @click.option("--cpus", type=float, callback=_make_setting("execution.cpus"), help="Of one worker.")

@@ -6,6 +6,7 @@ contacted without a token, and must refuse.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
@@ -13,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from ..compat.ray_private import (
     ONLY_HERE,
@@ -26,6 +28,7 @@ from ..compat.ray_private import (
 from ..errors import ClusterError
 
 LOCAL = "local"  # a cluster on this machine that ends with this process
+SPARK = "spark"  # a cluster on Spark's executors that ends with this process
 CONNECT_SECONDS = 20
 TOKEN_REMEDY = (
     "Set RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN on every node and here; see "
@@ -63,22 +66,15 @@ def connect(address: str, *, cpus: float) -> Callable[[], None]:
     Raises:
         ClusterError: If Ray is not installed, the cluster does not answer, or needs no token.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # started below
-    if address == LOCAL:  # a new token for its lifetime
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    try:
-        import ray
-    except ModuleNotFoundError:
-        raise ClusterError("Ray is not installed: pip install 'hpsearch[ray]'") from None
+    prepare_environment(is_own=address == LOCAL)
+    ray = import_ray()
     if ray.is_initialized():
         return lambda: None
     if address == LOCAL:  # Ray may have read the environment at an earlier import
         read_environment_again()
     silence_worker_logs()
     quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
-    with _keep_signal_handlers():
+    with keep_handlers():
         if address == LOCAL:
             here = {"num_cpus": cpus, "include_dashboard": False, **ONLY_HERE}
             ray.init(LOCAL, **quiet, **here)  # otherwise Ray would join a running local cluster
@@ -87,9 +83,27 @@ def connect(address: str, *, cpus: float) -> Callable[[], None]:
             try:
                 ray.init(address, **quiet)
             except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
-                raise ClusterError(f"{address}: {_first_line(error)}") from error
+                raise ClusterError(f"{address}: {first_line(error)}") from error
     leave: Callable[[], None] = ray.shutdown
     return leave
+
+
+def prepare_environment(*, is_own: bool) -> None:
+    """Set what Ray reads at its start; a cluster of our own gets a token for its lifetime."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if is_own:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def import_ray() -> Any:
+    """Import Ray, or say how to install it."""
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise ClusterError("Ray is not installed: pip install 'hpsearch[ray]'") from None
+    return ray
 
 
 def count_cluster_workers(resources: Resources) -> int:
@@ -133,22 +147,24 @@ def _resolve_address(address: str) -> str:
     try:
         return resolve_address(address)
     except (ConnectionError, ValueError) as error:
-        raise ClusterError(f"{address}: {_first_line(error)}") from error
+        raise ClusterError(f"{address}: {first_line(error)}") from error
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     """Return the first line of an error's message."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @contextmanager
-def _keep_signal_handlers() -> Iterator[None]:
-    """Restore this process's SIGTERM handler, which `ray.init` replaces."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.getsignal(signal.SIGTERM)
+def keep_handlers() -> Iterator[None]:
+    """Restore the handlers of signals and of the root logger, which Ray and PySpark change."""
+    logs = list(logging.root.handlers)
+    is_main = threading.current_thread() is threading.main_thread()
+    numbers = (signal.SIGTERM, signal.SIGINT) if is_main else ()
+    before = {number: signal.getsignal(number) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        logging.root.handlers[:] = logs
+        for number, handler in before.items():
+            signal.signal(number, handler)

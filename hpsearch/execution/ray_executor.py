@@ -40,8 +40,9 @@ from .messages import (
     Resume,
     Setup,
 )
-from .ray_cluster import LOCAL, Resources, connect, count_cluster_workers
+from .ray_cluster import LOCAL, SPARK, Resources, connect, count_cluster_workers
 from .resource_limits import LONGEST_TICK, WorkerLimits
+from .spark_cluster import connect_by_spark
 from .trial_holder import TrialHolder
 
 logger = logging.getLogger("hpsearch.execution")
@@ -105,7 +106,7 @@ class RayExecutor:
 
         Args:
             trainer: The trainer, which determines the Keras backend of the workers.
-            address: See `ray_cluster.connect`.
+            address: See `ray_cluster.connect`; "spark": on the executors of Spark.
             workers: Number of workers, independent of the current nodes; None: as many as fit on
                 the living nodes, updated regularly.
             resources: Resources of one worker.
@@ -125,7 +126,7 @@ class RayExecutor:
         self._limits = limits or WorkerLimits()
         self._settings = settings or {}
         self._watched = time.monotonic()
-        self._leave = connect(address, cpus=self._resources.cpus * (workers or 1))
+        self._leave = self._connect(address)
         self._setup: Any = None  # reference to the Setup in the object store
         self._actors: list[_Actor] = []
         self._backlog: deque[tuple[TrialSpec, ...]] = deque()  # not yet assigned to a worker
@@ -135,6 +136,11 @@ class RayExecutor:
         self._is_paused = False
         self._looked = 0.0
         self._start_missing()
+
+    def _connect(self, address: str) -> Callable[[], None]:
+        if address == SPARK:
+            return connect_by_spark(self._resources, self._workers)
+        return connect(address, cpus=self._resources.cpus * (self._workers or 1))
 
     # ---- workers ----
 

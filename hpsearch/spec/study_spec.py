@@ -197,7 +197,7 @@ class ExecutionSpec(Section):
 
     executor: str = "processes"  # or ray, or the name of a plugin
     workers: int | None = Field(None, ge=1)  # None: chosen by device
-    address: str = "local"  # of a Ray cluster
+    address: str = "local"  # of a Ray cluster; "spark": one on the executors of Spark
     cpus: float | None = Field(None, ge=1)  # cores of one worker
     gpus: float | None = Field(None, ge=0)  # of one worker; 0.5: two share one
 
