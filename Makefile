@@ -24,8 +24,8 @@ PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 test: $(READY)  ## the test suite
 	$(PYTEST) -m "not long and not soak" $(ARGS)
 
-test-long: $(READY)  ## the tests that `make test` leaves out; some take many minutes
-	$(PYTEST) -m "long or soak" $(ARGS)
+test-long: $(READY)  ## the tests marked `long`: most of an hour
+	$(PYTEST) -m "long and not soak" $(ARGS)
 
 docs: $(READY)  ## the site of the docs, in build/site; refuses broken links
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
@@ -33,7 +33,7 @@ docs: $(READY)  ## the site of the docs, in build/site; refuses broken links
 notebooks: $(READY)  ## execute docs/notebooks and store their outputs
 	$(BIN)/python tests/execute_notebooks.py
 
-faults: $(READY)  ## the catalogue of docs/reliability.md, and its figures; its longest tests are `make test-long`
+faults: $(READY)  ## the catalogue of docs/reliability.md, and its figures; its longest tests are `make soak`
 	rm -f .pytest_cache/faults.json
 	$(BIN)/python -m pytest -q -m "not soak" tests/faults $$($(BIN)/python tests/faults/table.py --tests) $(ARGS)
 	$(BIN)/python tests/faults/table.py --write
@@ -54,8 +54,9 @@ rivals: $(READY)  ## build/rivals, an environment with the rivals of benchmarks/
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python build/rivals
 	$(BIN)/uv pip install --quiet --python build/rivals lightgbm catboost pytabkit scikit-learn pandas
 
-soak: $(READY)  ## 500 trials under random kills: some minutes
+soak: $(READY)  ## 500 trials under random kills, and the tests marked `soak`: hours
 	$(BIN)/python benchmarks/soak.py
+	$(PYTEST) -m soak $(ARGS)
 
 screenshots: $(READY)  ## the images in docs/images, from a study; needs chromium and chromedriver
 	$(BIN)/python tests/make_screenshots.py
