@@ -160,7 +160,7 @@ def explain_not_extendable(history: History, trial: Trial, epochs: int) -> str |
     if trial.state == "FAILED":
         return f"has failed: {trial.error}"
     if epochs <= trial.n_epochs:
-        return f"has {trial.n_epochs} epochs already: --epochs takes more than these"
+        return f"has {trial.n_epochs} epochs already: extend it to more than these"
     if trial.state == "COMPLETE" and trial.n_epochs < trial.epochs:
         return (
             f"was ended by early stopping after {trial.n_epochs} of {trial.epochs} epochs, and "
@@ -168,8 +168,10 @@ def explain_not_extendable(history: History, trial: Trial, epochs: int) -> str |
         )
     if reason := _explain_other_training(history, trial, epochs):
         name, number = history.name, trial.number
-        longer = f"epochs={epochs}" if "epochs" in trial.params else f"--epochs {epochs}"
-        anew = f"hpsearch enqueue {name} --like {number} {longer}"
+        if "epochs" in trial.params:
+            anew = f"`hpsearch enqueue {name} --like {number} epochs={epochs}`"
+        else:
+            anew = f"`hpsearch enqueue {name} --like {number} --epochs {epochs}`"
         return f"{reason}. As another trial, from its first epoch: {anew}"
     return None
 

@@ -15,6 +15,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 # Modules whose options are those of a command that has no function, or of another program.
 COMMANDS = {
     "study/init/wizard.py",
+    "study/init/forecast_proposal.py",
     "reporting/trial_export.py",
     "promotion/model_export.py",
     "promotion/model_loading.py",

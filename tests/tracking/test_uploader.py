@@ -49,6 +49,8 @@ class Unreliable:
 
     def __getattr__(self, name: str) -> Any:
         function = getattr(self._client, name)
+        if not callable(function):  # `tracking_uri`: no request
+            return function
 
         def call(*args: Any, **kwargs: Any) -> Any:
             number = self.requests.total()
