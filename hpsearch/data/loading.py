@@ -5,31 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ..errors import DataError
 from ..spec.data_spec import REPEATABLE_KINDS, CrossValidationSpec, DataSpec, Task
-from .arrays import reshape_rows, stack_columns
-from .cells import expand_to_rows, factorize, format_cell
-from .column_cleaning import clean_column
-from .column_inference import infer_columns, text_sort_key
-from .column_roles import (
-    ColumnRoles,
-    assign_roles,
-    mask_missing_targets,
-    select_rows,
-    sort_rows_by_time,
-)
-from .columns import Column, RowWindow, Target
-from .dataset import Dataset, LockedRows, TestRows
+from .array_features import make_array_schema, reshape_source
+from .column_inference import infer_columns
+from .column_roles import ColumnRoles, assign_roles
+from .columns import Target
+from .dataset import Dataset
+from .dataset_checks import note_constant_columns, require_target_variation
 from .fingerprint import fingerprint
 from .folds import (
     GivenFolds,
     SplitInputs,
-    assign_quantile_bins,
-    encode_label_combinations,
     resolve_fold_kind,
     split_outer_fold,
     split_test_rows,
@@ -37,8 +28,10 @@ from .folds import (
 )
 from .forecast_columns import DerivedTable, derive_columns
 from .image_files import embed_images
+from .labelled_rows import LabelledRows, make_row_window, select_labelled_rows
 from .malloc import trim_heap
 from .memory_source import source_from_memory
+from .row_locking import lock_rows, lock_test_source, read_weights
 from .row_sample import (
     describe_sample,
     make_sample_folds,
@@ -49,9 +42,8 @@ from .row_store import FOLDER, refuse_unstored, store_rows
 from .schema import Schema
 from .source_table import SourceTable
 from .sources import NOTHING_PINNED, read_source
-from .split import Split
-from .target_inference import infer_targets
-from .windows import Windows, build_windows
+from .split_inputs import make_split_inputs
+from .windows import Windows
 
 TEXT_KINDS = ("categorical", "date", "text", "image")
 
@@ -144,111 +136,136 @@ def _build_dataset(
     given: GivenFolds | None,
     stores: Path | None,
 ) -> Dataset:
+    """Build the data set of a source whose derived columns were added."""
     data, cv = derived.data, derived.cross_validation
-    source = _reshape_source(derived.source, data, cv)
-    table = source.table
+    source = reshape_source(derived.source, data, cv)
     roles = assign_roles(source, data, cv)
-    labelled = _select_labelled_rows(source, roles, data, task)
-    order, target, number = labelled.order, labelled.target, labelled.encoded
-    windows = labelled.windows
-    weights = _read_weights(table, roles.weights)
-    rows = _make_split_inputs(table, order, roles, target, number, cv, weights)
-    if derived.times is not None and windows is not None and roles.group is None:
-        rows = replace(rows, time_steps=derived.times.steps[order])
-        windows = derived.add_times(windows, order)
-    cv = cv.model_copy(update={"kind": resolve_fold_kind(cv, rows)})
-    development, test = _split_off_test(source, data, rows, cv, seed)
-    if windows is not None:
-        development = development[~windows.mask_overlapping(development, test)]
-    here = order[development]
-    schema, column_notes = _make_schema(source, data, roles, target, here)
+    labelled = select_labelled_rows(source, roles, data, task)
+    weights = read_weights(source.table, roles.weights)
+    divided = _divide_labelled_rows(derived, source, labelled, roles, cv, weights, seed=seed)
+    here, cv, split_inputs = divided.here, divided.cross_validation, divided.split_inputs
+    schema, column_notes = _make_schema(source, data, roles, labelled.target, here)
     trim_heap()
-    split_inputs = rows.take(development)
     derived.require_long_folds(len(split_inputs.step_starts))
     sample = None if data.rows is None else sample_rows(split_inputs, cv, data.rows, seed=seed)
     mark = _compute_fingerprint(source, roles, given or (), sample)
-    features = None
-    # The cleaned table is the largest array: it has no name here, so that it is freed early.
-    if stores is not None:
-        stored = store_rows(schema, table, here, order[test], fingerprint=mark, folder=stores)
-        columns, features, test_columns = stored.columns, stored.features, stored.locked
-    elif windows is None:
-        columns, test_columns = _divide_rows(schema.clean(source.rows), here, order[test])
-    else:
-        columns, test_columns, windows = _divide_windows(
-            schema.clean(source.rows)[labelled.in_time], windows, development, test
-        )
+    cleaned = _clean_rows(source, schema, labelled, divided, fingerprint=mark, stores=stores)
     if source.test_table is None:
-        raw = table if stores is None else None
-        locked = _lock_rows(raw, test_columns, number[test], weights, order[test])
+        raw = source.table if stores is None else None
+        test_target = labelled.encoded[divided.test]
+        locked = lock_rows(raw, cleaned.locked, test_target, weights, divided.locked)
     else:
-        locked = _lock_test_source(source, schema, roles, data)
+        locked = lock_test_source(source, schema, roles, data)
     if given is None:
         folds = make_sample_folds(split_inputs, cv, sample, seed=seed)
     else:
         refuse_sample_of_given_folds(data.rows)
         cv = cv.model_copy(update={"kind": "predefined"})
-        folds = take_given_folds(given, here, table.num_rows, split_inputs)
-    if windows is not None:
-        folds = windows.purge_folds(folds)
-    if target.kind == "regression":
-        _require_target_variation(number[development], folds, target.names)
-    notes = (*source.notes, *labelled.notes, *column_notes)
+        folds = take_given_folds(given, here, source.table.num_rows, split_inputs)
+    if cleaned.windows is not None:
+        folds = cleaned.windows.purge_folds(folds)
+    number = labelled.encoded[divided.development]
+    if labelled.target.kind == "regression":
+        require_target_variation(number, folds, labelled.target.names)
     return Dataset(
         name=source.name,
-        task=target.kind,
+        task=labelled.target.kind,
         schema=derived.mark_schema(schema),
         scaling=data.scaling,
         fingerprint=mark,
-        columns=columns,
-        stored_features=features,
-        target=number[development],
+        columns=cleaned.columns,
+        stored_features=cleaned.features,
+        target=number,
         weights=None if weights is None else weights[here],
         folds=folds,
         split_inputs=split_inputs,
         cross_validation=cv,
         locked_rows=locked,
         rows=here,
-        windows=windows,
+        windows=cleaned.windows,
         sample=sample,
         versions=source.versions,
         notes=(
-            *notes,
-            *describe_sample(sample, len(development)),
-            *_note_constant_columns(schema, columns),
+            *source.notes,
+            *labelled.notes,
+            *column_notes,
+            *describe_sample(sample, len(here)),
+            *note_constant_columns(schema, cleaned.columns),
         ),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _LabelledRows:
-    """The rows whose target is known."""
+class _DividedRows:
+    """The labelled rows, divided into development and locked rows."""
 
-    order: np.ndarray  # their indices in the table
-    target: Target
-    encoded: np.ndarray  # their targets as numbers, (n_rows, n_outputs)
+    development: np.ndarray  # indices of labelled rows
+    test: np.ndarray  # likewise
+    here: np.ndarray  # the indices of the development rows in the table
+    locked: np.ndarray  # those of the test rows
+    split_inputs: SplitInputs  # of the development rows
+    cross_validation: CrossValidationSpec
     windows: Windows | None
-    in_time: np.ndarray | None  # with windows: the indices of all rows of the table by time
-    notes: tuple[str, ...]
 
 
-def _select_labelled_rows(
-    source: SourceTable, roles: ColumnRoles, data: DataSpec, task: Task | None
-) -> _LabelledRows:
-    """Select the rows whose target is known, and infer and encode their target."""
-    table = source.table
-    order, row_notes = select_rows(source, roles, data)
-    if order.size == 0:
-        raise DataError("there are no rows" if table.num_rows == 0 else "no row has a target")
-    window, windows, in_time = _make_row_window(data), None, None
-    if window is not None:
-        in_time, known, windows = _build_windows(table, order, roles, window)
-        order = order[known]
-    labels = table.select(list(roles.targets)).take(order)
-    target, target_notes = infer_targets(labels, roles.targets, data, task, source.origin)
-    encoded = Schema((), target).encode_target(labels, order)
-    return _LabelledRows(
-        order, target, encoded, windows, in_time, notes=(*row_notes, *target_notes)
+def _divide_labelled_rows(
+    derived: DerivedTable,
+    source: SourceTable,
+    labelled: LabelledRows,
+    roles: ColumnRoles,
+    cv: CrossValidationSpec,
+    weights: np.ndarray | None,
+    *,
+    seed: int,
+) -> _DividedRows:
+    """Divide the labelled rows; rows whose window overlaps a test row's are left out."""
+    order, windows = labelled.order, labelled.windows
+    rows = make_split_inputs(
+        source.table, order, roles, labelled.target, labelled.encoded, cv, weights
+    )
+    if derived.times is not None and windows is not None and roles.group is None:
+        rows = replace(rows, time_steps=derived.times.steps[order])
+        windows = derived.add_times(windows, order)
+    cv = cv.model_copy(update={"kind": resolve_fold_kind(cv, rows)})
+    development, test = _split_off_test(source, derived.data, rows, cv, seed)
+    if windows is not None:
+        development = development[~windows.mask_overlapping(development, test)]
+    return _DividedRows(
+        development, test, order[development], order[test], rows.take(development), cv, windows
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _CleanedRows:
+    """The cleaned columns of development and locked rows."""
+
+    columns: np.ndarray
+    locked: np.ndarray
+    windows: Windows | None = None  # of the development rows
+    features: np.ndarray | None = None  # of rows in a store
+
+
+def _clean_rows(
+    source: SourceTable,
+    schema: Schema,
+    labelled: LabelledRows,
+    divided: _DividedRows,
+    *,
+    fingerprint: str,
+    stores: Path | None,
+) -> _CleanedRows:
+    """Clean the rows; the cleaned table is the largest array, so it is freed on return."""
+    here, locked = divided.here, divided.locked
+    if stores is not None:
+        stored = store_rows(
+            schema, source.table, here, locked, fingerprint=fingerprint, folder=stores
+        )
+        return _CleanedRows(stored.columns, stored.locked, divided.windows, stored.features)
+    if divided.windows is None:
+        return _CleanedRows(*_divide_rows(schema.clean(source.rows), here, locked))
+    cleaned = schema.clean(source.rows)[labelled.in_time]
+    return _CleanedRows(
+        *_divide_windows(cleaned, divided.windows, divided.development, divided.test)
     )
 
 
@@ -279,8 +296,8 @@ def _make_schema(
             f"data.windows: column {array.name!r} is {array.kind}, which windows do not take: "
             f"data.drop: [{array.name}]"
         )
-    schema = _make_array_schema(source.array, target, data) or Schema(
-        inferred, target, window=_make_row_window(data), layout=source.layout
+    schema = make_array_schema(source.array, target, data) or Schema(
+        inferred, target, window=make_row_window(data), layout=source.layout
     )
     return schema, notes
 
@@ -319,25 +336,6 @@ def _require_time_order(cv: CrossValidationSpec) -> CrossValidationSpec:
     return cv
 
 
-def _make_row_window(data: DataSpec) -> RowWindow | None:
-    w = data.windows
-    return None if w is None else RowWindow(w.rows, w.horizon, w.by or "")
-
-
-def _build_windows(
-    table: Any, order: np.ndarray, roles: ColumnRoles, window: RowWindow
-) -> tuple[np.ndarray, np.ndarray, Windows]:
-    """Call `build_windows`; windows may cover rows without a target."""
-    codes, names = np.zeros(table.num_rows, np.intp), [""]
-    if window.by:
-        codes = _encode_groups(table, window.by)
-        first = np.unique(codes, return_index=True)[1]
-        names = [format_cell(table[window.by][int(i)].as_py()) for i in first]
-        codes = np.unique(codes, return_inverse=True)[1]
-    in_time = sort_rows_by_time(table, roles, np.arange(table.num_rows))
-    return build_windows(window, codes, in_time, order, names)
-
-
 def _compute_fingerprint(
     source: SourceTable, roles: ColumnRoles, given: GivenFolds, sample: np.ndarray | None
 ) -> str:
@@ -348,184 +346,3 @@ def _compute_fingerprint(
     arrays = [a for a in (source.array, source.test_array) if a is not None]
     arrays += [np.asarray(part, int) for fold in given for part in fold]
     return fingerprint(used, arrays if sample is None else [*arrays, sample.astype(int)])
-
-
-def _reshape_source(source: SourceTable, data: DataSpec, cv: CrossValidationSpec) -> SourceTable:
-    """Reshape the feature columns or arrays of a source to the declared shape."""
-    if data.shape is None:
-        return source
-    if source.array is not None:
-        test = source.test_array
-        return replace(
-            source,
-            array=reshape_rows(source.array, data.shape),
-            test_array=None if test is None else reshape_rows(test, data.shape),
-        )
-    features = assign_roles(source, data, cv).features
-    table, array = _split_off_array(source.table, features, data.shape)
-    if source.test_table is None:
-        return replace(source, table=table, array=array)
-    test, test_array = _split_off_array(source.test_table, features, data.shape)
-    return replace(source, table=table, array=array, test_table=test, test_array=test_array)
-
-
-def _split_off_array(
-    table: Any, names: Sequence[str], shape: Sequence[int]
-) -> tuple[Any, np.ndarray]:
-    """Move the named columns of a table into an array, (n_rows, *shape)."""
-    return table.drop_columns(list(names)), reshape_rows(stack_columns(table, names), shape)
-
-
-def _make_array_schema(array: np.ndarray | None, target: Target, data: DataSpec) -> Schema | None:
-    """Build the schema of array rows: each index of the last axis is scaled separately."""
-    if array is None:
-        return None
-    names = [f"channel_{k}" for k in range(array.shape[-1])]
-    columns = tuple(Column(name, "numeric", impute=data.impute) for name in names)
-    dtype: Literal["uint8", "float32"] = "uint8" if array.dtype == np.uint8 else "float32"
-    return Schema(columns, target, array.shape[1:], dtype)
-
-
-def _make_split_inputs(
-    table: Any,
-    order: np.ndarray,
-    roles: ColumnRoles,
-    target: Target,
-    number: np.ndarray,
-    cv: CrossValidationSpec,
-    weights: np.ndarray | None,
-) -> SplitInputs:
-    """Build the inputs of the split for the rows in `order`."""
-    by_labels = target.kind == "multilabel" and cv.kind == "stratified"
-    if target.parts and cv.kind in ("stratified", "stratified_group") and not by_labels:
-        raise DataError(
-            f"cross_validation.kind: {cv.kind} goes by one target, and {target.name} are several: "
-            "use kfold, or group"
-        )
-    classes = tuple(str(c) for c in target.classes)
-    marks: np.ndarray | None = None
-    names: tuple[str, ...] = ()
-    if target.kind == "multilabel":
-        marks, names = number > 0.5, target.names
-        labels = encode_label_combinations(marks)
-    elif target.parts:
-        labels = np.zeros(len(number), int)
-    elif classes:
-        one_hot = target.kind == "multiclass"
-        labels = number.argmax(axis=1) if one_hot else number[:, 0].astype(np.int64)
-    else:
-        labels = assign_quantile_bins(number[:, 0], cv.folds)
-    groups = None if roles.group is None else _encode_groups(table, roles.group)[order]
-    fold = None if roles.fold is None else _encode_groups(table, roles.fold)[order]
-    weights = None if weights is None else weights[order]
-    return SplitInputs(labels, classes, groups, fold, weights, marks, names)
-
-
-def _encode_groups(table: Any, name: str) -> np.ndarray:
-    """Encode the values of a column as 0, 1, … in sorted order; -1 stays -1."""
-    values, indices = factorize(table[name])
-    texts = [format_cell(v) for v in values]
-    missing = expand_to_rows([not t for t in texts], indices, bool)
-    if missing.any():
-        raise DataError(f"column {name!r} is missing in row {int(missing.argmax()) + 1}")
-    ranked = sorted({t for t in texts if t != "-1"}, key=text_sort_key)
-    code = {"-1": -1, **{t: k for k, t in enumerate(ranked)}}
-    return expand_to_rows([code.get(t, -1) for t in texts], indices, np.intp)
-
-
-def _read_weights(table: Any, name: str | None) -> np.ndarray | None:
-    if name is None:
-        return None
-    fits = "It is data.weights: each row needs a finite number of at least 0."
-    weights = clean_column(table, Column(name, "numeric"), fits)
-    with np.errstate(over="ignore"):
-        narrow: np.ndarray = weights.astype(np.float32)
-    wrong = np.flatnonzero(~(np.isfinite(narrow) & (narrow >= 0)))
-    if wrong.size:
-        raise DataError(
-            f"weights {name!r}, row {wrong[0] + 1}: {weights[wrong[0]]:g} is not a weight; give a "
-            "finite number of at least 0, in the range of float32"
-        )
-    return narrow
-
-
-def _lock_rows(
-    table: Any,
-    columns: np.ndarray,
-    target: np.ndarray,
-    weights: np.ndarray | None,
-    rows: np.ndarray,
-) -> LockedRows | None:
-    if rows.size == 0:
-        return None
-    test_weights = None if weights is None else weights[rows]
-    _require_positive_weight(test_weights)
-    raw = None if table is None else table.take(rows)
-    return LockedRows(TestRows(raw, columns, target, test_weights))
-
-
-def _lock_test_source(
-    source: SourceTable, schema: Schema, roles: ColumnRoles, data: DataSpec
-) -> LockedRows:
-    """Lock the rows of a test file; they are checked now, before anything is trained."""
-    table, array = source.test_table, source.test_array
-    try:
-        missing = mask_missing_targets(table, roles.targets, data)
-        if missing.any():
-            known = np.flatnonzero(~missing)
-            table, array = table.take(known), None if array is None else array[known]
-        weights = _read_weights(table, roles.weights)
-        _require_positive_weight(weights)
-        columns = schema.clean(table if array is None else array)
-        return LockedRows(TestRows(table, columns, schema.encode_target(table), weights))
-    except DataError as error:
-        raise DataError(f"test rows: {error}") from None
-
-
-def _require_target_variation(
-    target: np.ndarray, folds: Sequence[Split], names: Sequence[str]
-) -> None:
-    """Refuse a fold whose training rows have a constant target."""
-    for number, fold in enumerate(folds):
-        known = target[fold.train]
-        for name, low, high in zip(names, known.min(axis=0), known.max(axis=0), strict=True):
-            if low == high:
-                raise DataError(
-                    f"fold {number} of {len(folds)}: target {name!r} is {low:g} in all of its "
-                    f"{len(known)} training rows, so there is nothing to learn: use fewer folds, "
-                    "more training rows or another kind"
-                )
-
-
-def _require_positive_weight(weights: np.ndarray | None) -> None:
-    if weights is not None and not weights.any():
-        raise DataError(
-            "the weights of the locked rows are all 0, so nothing could be measured on them: give "
-            "some a weight, or lock no row with data.test_fraction: 0"
-        )
-
-
-def _note_constant_columns(schema: Schema, columns: np.ndarray) -> tuple[str, ...]:
-    if schema.shape:
-        return ()
-    notes = []
-    empty, constant = [], []
-    for column, start in schema.iter_cleaned():
-        values = columns[:, start : start + column.n_cleaned]
-        known = values[~np.isnan(values)]
-        if known.size == 0:
-            empty.append(column.name)
-        elif known.size == values.size and known.max() == known.min():
-            constant.append(column.name)
-    if schema.columns and len(empty) + len(constant) == len(schema.columns):
-        raise DataError(
-            "no column tells the rows apart: without a value "
-            f"{', '.join(empty[:8]) or 'none'}; with one value in all rows "
-            f"{', '.join(constant[:8]) or 'none'}. There is nothing to learn from."
-        )
-    for names, what in ((empty, "without a value"), (constant, "with one value in all rows")):
-        if names:
-            shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-            number = "1 column" if len(names) == 1 else f"{len(names)} columns"
-            notes.append(f"{number} {what}, which the network never sees: {shown}")
-    return tuple(notes)

@@ -1,0 +1,53 @@
+"""Refuse data from which nothing can be learned, and note columns that are constant."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import DataError
+from .schema import Schema
+from .split import Split
+
+
+def require_target_variation(
+    target: np.ndarray, folds: Sequence[Split], names: Sequence[str]
+) -> None:
+    """Refuse a fold whose training rows have a constant target."""
+    for number, fold in enumerate(folds):
+        known = target[fold.train]
+        for name, low, high in zip(names, known.min(axis=0), known.max(axis=0), strict=True):
+            if low == high:
+                raise DataError(
+                    f"fold {number} of {len(folds)}: target {name!r} is {low:g} in all of its "
+                    f"{len(known)} training rows, so there is nothing to learn: use fewer folds, "
+                    "more training rows or another kind"
+                )
+
+
+def note_constant_columns(schema: Schema, columns: np.ndarray) -> tuple[str, ...]:
+    """Name the columns that are empty or constant; refuse a table that has no others."""
+    if schema.shape:
+        return ()
+    notes = []
+    empty, constant = [], []
+    for column, start in schema.iter_cleaned():
+        values = columns[:, start : start + column.n_cleaned]
+        known = values[~np.isnan(values)]
+        if known.size == 0:
+            empty.append(column.name)
+        elif known.size == values.size and known.max() == known.min():
+            constant.append(column.name)
+    if schema.columns and len(empty) + len(constant) == len(schema.columns):
+        raise DataError(
+            "no column tells the rows apart: without a value "
+            f"{', '.join(empty[:8]) or 'none'}; with one value in all rows "
+            f"{', '.join(constant[:8]) or 'none'}. There is nothing to learn from."
+        )
+    for names, what in ((empty, "without a value"), (constant, "with one value in all rows")):
+        if names:
+            shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+            number = "1 column" if len(names) == 1 else f"{len(names)} columns"
+            notes.append(f"{number} {what}, which the network never sees: {shown}")
+    return tuple(notes)
