@@ -30,14 +30,14 @@ def sync(study: str, verify: bool, tracking_uri: str | None, as_json: bool) -> N
     """Send the missing parts of STUDY to MLflow, after --offline or an unreachable server."""
     from ..errors import redact_text
     from ..study.gallery import draw_missing
-    from ..tracking import sender
+    from ..tracking import study_sync
     from ..tracking.store import artifact_location, default_uri
     from .study_paths import require_journal
 
     root = Path.cwd()
     uri = tracking_uri or default_uri(root)
     missing = draw_missing(require_journal(study))
-    send = sender.verify_study if verify else sender.sync_study
+    send = study_sync.verify_study if verify else study_sync.sync_study
     sent = send(require_journal(study), uri, artifact_location(uri, root))
     n_trials = len(sent.history.last)
     if as_json:

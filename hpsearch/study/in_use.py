@@ -16,7 +16,6 @@ from .. import promotion
 from ..errors import PromotionError, TrackingError
 from ..journal import Journal
 from ..tracking.registry_database import open_registry_database
-from ..tracking.sender import sync_study
 from ..tracking.store import (
     artifact_location,
     default_uri,
@@ -26,6 +25,7 @@ from ..tracking.store import (
 )
 from ..tracking.store_database import open_store_database
 from ..tracking.study_runs import find_study_run, journal_key
+from ..tracking.study_sync import sync_study
 from ..tracking.summary_update import update_summary
 
 logger = logging.getLogger("hpsearch.study")

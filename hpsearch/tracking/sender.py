@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -39,7 +38,7 @@ from .refusals import (
     http_status,
 )
 from .server import read_retry_after
-from .store import limited_requests, open_store
+from .store import open_store
 from .system_metrics import SystemMeter
 from .verification import StoreComparison, compare_points, compare_runs, find_missing_files
 
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpsearch.tracking")
 
 PAGE = 200_000  # bytes of the journal per acknowledgement
-MAX_WAIT = 600.0  # seconds that `sync` waits in all for a server that limits requests
 NEEDS_FILES = "the right to write the experiment's artifacts"
 
 
@@ -181,23 +179,23 @@ class Sender:
         """
         if self._one_by_one and self.projection is None:  # the store was away when it failed
             self.open_study()
-        self._require_open()
+        self.require_open()
         self._retry_if_lost(self._send_steps)
 
     def _send_steps(self) -> None:
         are_files_away = False
-        while self._steps or self._load_steps(self._require_open()):
+        while self._steps or self._load_steps(self.require_open()):
             self._perform_page()
             if not are_files_away:
                 are_files_away = not self._try_files()
             self._acknowledge()
-        self._send_files(self._require_open())
+        self._send_files(self.require_open())
         self._acknowledge()
 
     def _try_files(self) -> bool:
         """Send the waiting files; False if they cannot be stored now."""
         try:
-            self._send_files(self._require_open())
+            self._send_files(self.require_open())
         except FilesAwayError:
             return False
         return True
@@ -228,13 +226,13 @@ class Sender:
 
     def repair_runs(self) -> None:
         """Send missing runs again, and replace runs of another journal; see `compare_runs`."""
-        projection = self._require_open()
+        projection = self.require_open()
         client, experiment = projection.client, projection.experiment_id
         self._resend(compare_runs(client, experiment, projection.history))
 
     def verify(self) -> None:
         """Compare every run, point and file with the journal, and send what is missing."""
-        projection = self._require_open()
+        projection = self.require_open()
         found = self._compare_all(projection)
         history = load_history(self.journal, without=CURVES)
         found.lacking |= find_missing_files(projection.client, history, found.ids)
@@ -255,7 +253,7 @@ class Sender:
 
         Refusals and deleted runs are remembered.
         """
-        before = self._require_open()
+        before = self.require_open()
         study = before.history.key
         before.runs.deleted |= found.deleted - {study}
         for run, (key, why) in found.surplus.items():
@@ -294,13 +292,13 @@ class Sender:
         if self._meter is None:
             self._meter = SystemMeter()
         else:
-            self._require_open().send_system_metrics(self._meter)
+            self.require_open().send_system_metrics(self._meter)
 
     def park_runs(self) -> None:
         """End all open runs, since nothing more is sent for now."""
-        self._steps.extend(self._require_open().park_runs())
+        self._steps.extend(self.require_open().park_runs())
         self._perform_steps()
-        self._send_files(self._require_open())
+        self._send_files(self.require_open())
         self._acknowledge()
 
     def describe(self, error: Exception) -> HpsearchError:
@@ -323,7 +321,12 @@ class Sender:
     def _where(self) -> str:
         return redact_text(self.uri)
 
-    def _require_open(self) -> Projection:
+    def require_open(self) -> Projection:
+        """Return the projection of a study that was opened.
+
+        Raises:
+            JournalError: If the study has no journal.
+        """
         if self.projection is None:
             raise JournalError(f"{self.journal}: there is no journal. Has the study been started?")
         return self.projection
@@ -344,7 +347,7 @@ class Sender:
 
         Nothing is recorded while files wait.
         """
-        projection = self._require_open()
+        projection = self.require_open()
         if projection.files.waiting or self.acknowledged_bytes == self._read:
             return
         self._require_same_store()
@@ -399,7 +402,7 @@ class Sender:
         names = ", ".join(map(str, artifacts))
         why = TOO_LARGE_FOR_PROXY if status == TOO_LARGE else f"it answers {status}."
         message = f"{redact_text(self.uri)} does not take {names}: {why}"
-        self._require_open().refusals.left_out.append(message)
+        self.require_open().refusals.left_out.append(message)
         logger.warning("%s The rest has arrived.", message)
 
     def _perform_page(self) -> None:
@@ -409,7 +412,7 @@ class Sender:
         acknowledgement is read again.
         """
         is_joined = self._transactions and not self._one_by_one
-        store = sqlite_store(self._require_open().client) if is_joined else None
+        store = sqlite_store(self.require_open().client) if is_joined else None
         if store is None:
             self._perform_steps()
             self._one_by_one = False
@@ -441,7 +444,7 @@ class Sender:
                 if step is not self._failed:  # two processes may create the same run
                     self._failed = step
                     continue
-                if not self._require_open().handle_refusal(step, error):
+                if not self.require_open().handle_refusal(step, error):
                     continue
             fault_injection.fault_point("after_log")
             self._steps.popleft()
@@ -463,72 +466,3 @@ def _warn_of_ignored_name(study: str) -> None:
             other,
             study,
         )
-
-
-def sync_study(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
-    """Send what a store lacks of a journal, in this thread.
-
-    Raises:
-        TrackingError: If the store cannot be used or becomes unreachable; call again to continue.
-        JournalError: If the journal is missing or damaged.
-    """
-    with _open_sender(journal, uri, artifacts) as sender:
-        _send_all_patiently(sender)
-        return sender._require_open()
-
-
-def verify_study(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
-    """Call `sync_study`, then compare every run, point and file with the journal.
-
-    Raises:
-        TrackingError: As `sync_study` does.
-        JournalError: As `sync_study` does.
-    """
-    with _open_sender(journal, uri, artifacts) as sender:
-        _send_all_patiently(sender)
-        sender.verify()
-        sender.park_runs()
-        return sender._require_open()
-
-
-@contextmanager
-def _open_sender(journal: Path, uri: str, artifacts: str | None) -> Iterator[Sender]:
-    sender = Sender(journal, uri, artifacts)
-    try:
-        with limited_requests(uri):
-            yield sender
-    except HpsearchError:
-        raise
-    except Exception as error:  # every backend raises its own kind
-        message = f"{sender.describe(error)} Nothing is lost: run the command again to continue."
-        raise TrackingError(message) from None
-    finally:
-        sender.close()
-
-
-def _send_all_patiently(sender: Sender) -> None:
-    """Send everything, and wait as long as the server asks to, `MAX_WAIT` seconds in all."""
-    waited = 0.0
-    while True:
-        try:
-            return _send_all(sender)
-        except Exception as error:  # every backend raises its own kind
-            asked = sender.read_delay(error)
-            delay = max(1.0, asked or 0.0)
-            if asked is None or waited + delay > MAX_WAIT:
-                raise
-            logger.warning("%s Continued in %.0f s.", sender.describe(error), delay)
-            time.sleep(delay)
-            waited += delay
-
-
-def _send_all(sender: Sender) -> None:
-    if sender.projection is None:
-        sender.open_study()
-    with suppress(FilesAwayError):  # `park_runs` tries them again
-        sender.send()
-    projection = sender._require_open()
-    if not projection.files.waiting:
-        projection.add_missing()  # files that were refused may be accepted now
-    sender.repair_runs()
-    sender.park_runs()

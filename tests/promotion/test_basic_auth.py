@@ -19,8 +19,8 @@ from hpsearch.errors import PromotionError, TrackingError
 from hpsearch.promotion import Reference, list_versions, promote_run, rollback_model
 from hpsearch.promotion.model_loading import fetch_model
 from hpsearch.promotion.registry import version_at
-from hpsearch.tracking.sender import sync_study
 from hpsearch.tracking.store import journal_path, open_store
+from hpsearch.tracking.study_sync import sync_study
 
 pytestmark = pytest.mark.long  # a server with logins hashes a password with each request
 

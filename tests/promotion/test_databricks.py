@@ -18,9 +18,9 @@ from hpsearch.promotion.model_loading import fetch_model
 from hpsearch.promotion.reference import Reference
 from hpsearch.promotion.registry import list_versions, promote_run, rollback_model
 from hpsearch.tracking.databricks import _find_user, check_model_name
-from hpsearch.tracking.sender import sync_study, verify_study
 from hpsearch.tracking.store import check_uri, journal_path, limited_requests, open_store
 from hpsearch.tracking.study_runs import find_study_run
+from hpsearch.tracking.study_sync import sync_study, verify_study
 
 from .conftest import Store
 

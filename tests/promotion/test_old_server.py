@@ -18,10 +18,10 @@ from hpsearch.errors import TrackingError
 from hpsearch.promotion import Reference, list_versions, promote_run, rollback_model
 from hpsearch.promotion.model_loading import fetch_model
 from hpsearch.tracking.artifact_store import list_run_files
-from hpsearch.tracking.sender import sync_study
 from hpsearch.tracking.server import MIN_VERSION
 from hpsearch.tracking.store import journal_path, open_store
 from hpsearch.tracking.study_runs import find_study_run
+from hpsearch.tracking.study_sync import sync_study
 
 pytestmark = pytest.mark.long
 SUPPORTED, TOO_OLD = "2.22.0", "2.14.3"

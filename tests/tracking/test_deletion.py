@@ -13,7 +13,7 @@ from mlflow.entities import ViewType
 from hpsearch.cli import main
 from hpsearch.history import load_history
 from hpsearch.journal import Journal, take_lock
-from hpsearch.tracking.sender import sync_study
+from hpsearch.tracking.study_sync import sync_study
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from managed_server import ManagedServer, managed_server
 from mlflow import MlflowClient
 from mlflow_server import TrackingServer
 
-from hpsearch.tracking.sender import sync_study
 from hpsearch.tracking.server import parse_retry_after
 from hpsearch.tracking.store import journal_path
+from hpsearch.tracking.study_sync import sync_study
 from hpsearch.tracking.uploader import Uploader
 
 

@@ -12,8 +12,8 @@ from sqlalchemy import create_engine, text
 
 from hpsearch.errors import TrackingError
 from hpsearch.tracking.database_schema import known_revisions, stored_revision
-from hpsearch.tracking.sender import sync_study
 from hpsearch.tracking.store import get_experiment_id, journal_path, open_store
+from hpsearch.tracking.study_sync import sync_study
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from mlflow import MlflowClient
 from mlflow_server import TrackingServer, free_port
 from server_parts import nginx
 
-from hpsearch.tracking.sender import sync_study
 from hpsearch.tracking.store import journal_path, remove_login
 from hpsearch.tracking.study_runs import find_study_run
+from hpsearch.tracking.study_sync import sync_study
 from hpsearch.tracking.uploader import Uploader
 
 

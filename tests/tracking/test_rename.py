@@ -12,7 +12,7 @@ from hpsearch.cli import main
 from hpsearch.events import ModelPromoted, StudyRenamed
 from hpsearch.history import load_history
 from hpsearch.journal import Journal, take_lock
-from hpsearch.tracking.sender import sync_study
+from hpsearch.tracking.study_sync import sync_study
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from server_parts import S3_KEYS, s3_server
 
 from hpsearch.errors import TrackingError
 from hpsearch.tracking.artifact_store import READ_SECONDS
-from hpsearch.tracking.sender import sync_study
 from hpsearch.tracking.store import journal_path
 from hpsearch.tracking.study_runs import find_study_run
+from hpsearch.tracking.study_sync import sync_study
 from hpsearch.tracking.uploader import Uploader
 
 pytestmark = pytest.mark.long

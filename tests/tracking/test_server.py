@@ -13,8 +13,8 @@ import synthetic
 from mlflow_server import TrackingServer
 
 from hpsearch.journal import Journal
-from hpsearch.tracking.sender import sync_study
 from hpsearch.tracking.store import journal_path
+from hpsearch.tracking.study_sync import sync_study
 from hpsearch.tracking.uploader import Uploader
 
 PATIENCE = 400  # seconds for all requests, on a machine that is very busy

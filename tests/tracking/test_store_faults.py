@@ -24,9 +24,10 @@ from hpsearch.study.maintenance.doctor import diagnose
 from hpsearch.tracking import mlflow_layout
 from hpsearch.tracking.cursor import read_upload_states
 from hpsearch.tracking.projection import Projection
-from hpsearch.tracking.sender import Sender, sync_study, verify_study
+from hpsearch.tracking.sender import Sender
 from hpsearch.tracking.store import journal_path
 from hpsearch.tracking.study_runs import find_study_run
+from hpsearch.tracking.study_sync import sync_study, verify_study
 from hpsearch.tracking.uploader import Uploader
 from hpsearch.tracking.verification import compare_runs
 

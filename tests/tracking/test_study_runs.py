@@ -17,9 +17,10 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from hpsearch.cli import main
 from hpsearch.errors import TrackingError
 from hpsearch.tracking.refusals import is_inserted_twice
-from hpsearch.tracking.sender import Sender, sync_study
+from hpsearch.tracking.sender import Sender
 from hpsearch.tracking.store import default_uri, journal_path, limited_requests, uri_option
 from hpsearch.tracking.study_runs import find_study_run, list_study_runs
+from hpsearch.tracking.study_sync import sync_study
 
 PEOPLE = 10
 

@@ -16,8 +16,9 @@ from study.conftest import with_store
 from hpsearch.compat.mlflow import sqlite_store
 from hpsearch.errors import JournalError, TrackingError
 from hpsearch.journal import Journal, read_page
-from hpsearch.tracking.sender import FilesAwayError, Sender, sync_study
+from hpsearch.tracking.sender import FilesAwayError, Sender
 from hpsearch.tracking.store import default_uri, journal_path
+from hpsearch.tracking.study_sync import sync_study
 from hpsearch.tracking.uploader import Uploader
 
 Stored = Callable[[str], dict[str, Any]]

@@ -19,8 +19,8 @@ from ...journal import Journal
 from ...platforms.locks import find_holder
 from ...reporting.html import REPORT, write_report
 from ...tracking.cursor import SENDING_LOCK, read_upload_states
-from ...tracking.sender import sync_study
 from ...tracking.store import STUDY_NAME, artifact_location, find_journal, limited_requests
+from ...tracking.study_sync import sync_study
 from ..start import require_own_folder
 
 
