@@ -18,15 +18,10 @@ from .. import fault_injection
 from ..errors import TrainingError
 from ..events import (
     DuplicateProposed,
-    EpochFinished,
-    Event,
-    FoldFinished,
     SearchEnded,
     StudyPaused,
     StudyUnpaused,
     TrialAsked,
-    TrialFinished,
-    TrialStarted,
     TrialStopRequested,
 )
 from ..execution.executor import Executor, Lost, Report, Started, wait_for_reports
@@ -34,8 +29,7 @@ from ..history import History
 from ..journal.inbox import Inbox
 from ..trial import EpochReport, FoldReport, Trial, TrialResult, Value, derive_seed, max_epochs
 from .checkpoint_store import CheckpointStore
-from .event_writer import EventWriter, to_list
-from .objectives import objective_values
+from .event_writer import EventWriter
 from .pruner import NoPruner, Pruner
 from .replay import replay_trials, tell_ended
 from .retries import MAX_ATTEMPTS, Retries
@@ -47,6 +41,7 @@ from .stopping_criteria import (
     find_stop_reason,
     time_is_up,
 )
+from .trial_events import make_progress_event, make_result_event
 from .tried_points import TriedPoints
 
 logger = logging.getLogger("hpsearch.search")
@@ -408,7 +403,7 @@ class Search:
                     self._handle_loss(report)
 
     def _handle_progress(self, reports: Sequence[Started | EpochReport | FoldReport]) -> None:
-        events = [self._progress_event(r) for r in reports if not self._is_recorded(r)]
+        events = [make_progress_event(r, self.history) for r in reports if not self._is_recorded(r)]
         self._writer.write_all(events, sync=False)  # lost ones are measured again
         for report in reports:
             if isinstance(report, EpochReport) and report.checkpoint is not None:
@@ -435,27 +430,6 @@ class Search:
         trial = self.history.latest(report.trial)
         n_epochs = trial.n_epochs if isinstance(report, EpochReport) else report.epoch + 1
         return n_epochs in self._rungs_of(trial)
-
-    def _progress_event(self, report: Started | EpochReport | FoldReport) -> Event:
-        attempt = self.history.latest(report.trial).attempt
-        match report:
-            case Started(number):
-                return TrialStarted(trial=number, attempt=attempt)
-            case EpochReport():
-                return EpochFinished(
-                    trial=report.trial,
-                    attempt=attempt,
-                    epoch=report.epoch,
-                    scores=to_list(report.scores),
-                    metrics={name: to_list(values) for name, values in report.metrics.items()},
-                )
-            case FoldReport():
-                return FoldFinished(
-                    trial=report.trial,
-                    attempt=attempt,
-                    fold=report.fold,
-                    scores=to_list(report.scores),
-                )
 
     def _decide_rungs(self) -> None:
         """Decide the trials at a rung that can be decided."""
@@ -503,7 +477,7 @@ class Search:
         del self._submitted[result.number]
         self._waiting.discard(result.number)
         is_extension = result.number in self.history.extensions
-        self._writer.defer_sync(self._event_of(result))
+        self._writer.defer_sync(make_result_event(result, self._writer))
         if is_extension:
             self._sampler_is_outdated = True
         elif result.state == "FAILED":
@@ -528,33 +502,6 @@ class Search:
             tell_ended(self._sampler, self.history.last[number])
             fault_injection.fault_point("after_tell")
         self._untold.clear()
-
-    def _event_of(self, result: TrialResult) -> TrialFinished:
-        """Convert a result to its event; predictions are written to a file."""
-        names = [name for name, _ in self.history.objectives]
-        has_several = len(names) > 1
-        was_complete = self.history.last[result.number].state == "COMPLETE"  # and is extended
-        predictions, crc32 = self._writer.write_predictions(result)
-        return TrialFinished(
-            trial=result.number,
-            attempt=result.attempt,
-            state="COMPLETE" if was_complete and result.state == "PRUNED" else result.state,
-            score=result.score,
-            spread=result.spread,
-            best_epoch=result.best_epoch,
-            fold_scores=None if result.fold_scores is None else to_list(result.fold_scores),
-            seconds=result.seconds,
-            n_parameters=result.n_parameters,
-            values=objective_values(self.history.latest(result.number), result, names)
-            if has_several
-            else None,
-            latency_ms=result.latency_ms if has_several else None,
-            trainer=result.trainer,
-            error=result.error,
-            traceback=result.traceback,
-            predictions=predictions,
-            predictions_crc32=crc32,
-        )
 
     def _handle_loss(self, lost: Lost) -> None:
         trial = self.history.latest(lost.trial)
