@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException, InvalidURL
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -25,7 +28,7 @@ def copy_web_file(location: str, path: Path) -> None:
         URLError: If it cannot be read, or is cut off.
     """
     _refuse_plain_http(location)
-    with urlopen(Request(location), timeout=TIMEOUT_SECONDS) as answer:
+    with _request(location, "GET") as answer:
         _refuse_plain_http(answer.geturl())  # after redirections
         expected = answer.headers.get("Content-Length")
         with path.open("wb") as file:
@@ -42,7 +45,7 @@ def read_web_stamps(location: str) -> Stamps:
     """
     _refuse_plain_http(location)
     try:
-        with urlopen(Request(location, method="HEAD"), timeout=TIMEOUT_SECONDS) as answer:
+        with _request(location, "HEAD") as answer:
             headers = answer.headers
     except HTTPError:  # some servers refuse this request; the copy itself tells what is wrong
         return {}
@@ -51,6 +54,23 @@ def read_web_stamps(location: str) -> Stamps:
     if tag and not tag.startswith("W/"):
         return {"": f"{size}, ETag {tag.strip(chr(34))}"}
     return {"": f"{size}, {changed}"} if _is_settled(changed, headers.get("Date", "")) else {}
+
+
+@contextmanager
+def _request(location: str, method: str) -> Iterator[Any]:
+    """Open the answer to a request.
+
+    Raises:
+        URLError: If there is no answer, or it is cut off while the block reads it.
+        ValueError: If the address is none.
+    """
+    try:
+        with urlopen(Request(location, method=method), timeout=TIMEOUT_SECONDS) as answer:
+            yield answer
+    except InvalidURL as error:
+        raise ValueError(str(error)) from None
+    except HTTPException as error:
+        raise URLError(f"the answer was cut off, or is not HTTP: {error!r}") from None
 
 
 def _is_settled(changed: Any, now: Any) -> bool:

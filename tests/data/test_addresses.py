@@ -3,8 +3,9 @@
 import functools
 import io
 import os
+import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +14,7 @@ from pyarrow import csv, parquet
 from server_parts import S3_KEYS, s3_server
 from web_server import web_server
 
-from hpsearch.data import address_cache, addresses, object_stores, request_retries
+from hpsearch.data import address_cache, addresses, object_stores, request_retries, web_files
 from hpsearch.data.sources import read_source
 from hpsearch.errors import DataError
 from hpsearch.events import DataSummary, StudyCreated
@@ -31,9 +32,10 @@ def read(source: str, folder: Path = Path(), pinned=None, cache: Path | None = N
 
 
 class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder; says 503 to the first requests of a path, and cuts off those of another."""
+    """Serves a folder; below some paths it is busy at first, cuts its answers off, or is silent."""
 
     asked: dict[str, int] = {}  # noqa: RUF012 -- of the test's server
+    ended = threading.Event()  # when silent answers end
 
     def do_GET(self) -> None:
         number = self.asked[self.path] = self.asked.get(self.path, 0) + 1
@@ -44,6 +46,13 @@ class Handler(SimpleHTTPRequestHandler):
             self.send_header("Content-Length", "1000")
             self.end_headers()
             self.wfile.write(b"size,y\n")
+        elif self.path.startswith("/chunks/"):
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"64\r\nsize,y\n")
+        elif self.path.startswith("/silent/"):
+            self.ended.wait(60)
         else:
             self.path = self.path.replace("/busy/", "/")
             super().do_GET()
@@ -76,7 +85,28 @@ def test_what_cannot_be_had_is_refused_with_the_address(web):
         read(f"{web}/no.csv")
     with pytest.raises(DataError, match="ended after 7 of 1,000 bytes"):
         read(f"{web}/cut/t.csv")
-    assert request_retries.TRIES == Handler.asked["/cut/t.csv"]
+    with pytest.raises(DataError, match=r"/chunks/t\.csv: it cannot be read: .*was cut off"):
+        read(f"{web}/chunks/t.csv")
+    tries = [Handler.asked[f"/{path}/t.csv"] for path in ("cut", "chunks")]
+    assert [request_retries.TRIES] * 2 == tries
+
+
+def test_a_server_that_is_silent_is_refused_after_some_tries(web, monkeypatch):
+    monkeypatch.setattr(web_files, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(Handler, "ended", threading.Event())
+    try:
+        with pytest.raises(
+            DataError, match=rf"^{web}/silent/t\.csv: it cannot be read: .*timed out"
+        ):
+            read(f"{web}/silent/t.csv")
+    finally:
+        Handler.ended.set()
+
+
+@pytest.mark.parametrize("address", ["https://lake.invalid:rows/t.csv", "https://lake.invalid/a b"])
+def test_an_address_that_is_none_is_refused(address):
+    with pytest.raises(DataError, match="it cannot be read"):
+        read(address)
 
 
 @pytest.mark.parametrize(
@@ -186,6 +216,31 @@ def test_the_copies_read_least_recently_are_removed(bucket, tmp_path, monkeypatc
     os.utime(old.folder / address_cache.RECORD, (0, 0))
     address_cache.remove_old_copies(tmp_path)
     assert [new] == address_cache.list_copies(tmp_path)
+
+
+class CutStore(BaseHTTPRequestHandler):
+    """Answers as S3 does for one object, and cuts its contents off."""
+
+    def do_HEAD(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.send_header("ETag", '"1"')
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        self.do_HEAD()
+        self.wfile.write(b"size,y\n")
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Print nothing."""
+
+
+@pytest.mark.long  # Arrow's client waits between its own tries
+def test_an_object_that_is_cut_off_is_refused(bucket, monkeypatch):
+    with web_server(CutStore) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        with pytest.raises(DataError, match=r"^s3://lake/t\.csv: it cannot be read: AWS Error"):
+            read("s3://lake/t.csv")
 
 
 def test_a_file_that_is_still_written_is_not_read(bucket, tmp_path, monkeypatch):
