@@ -36,12 +36,12 @@ class TableFiles:
         from pyarrow.fs import LocalFileSystem
         from pyiceberg.io.pyarrow import PyArrowFile
 
-        return PyArrowFile(location, str(self._to_path(location)), LocalFileSystem())
+        return PyArrowFile(location, str(self.to_path(location)), LocalFileSystem())
 
-    def _to_path(self, location: str) -> Path:
+    def to_path(self, location: str) -> Path:
         root = SCHEME_PATTERN.sub("", self.location, count=1).rstrip("/")
         path = SCHEME_PATTERN.sub("", location, count=1)
-        if not path.startswith(f"{root}/"):
+        if not path.startswith(f"{root}/") or ".." in path.split("/"):
             raise DataError(
                 f"its file {location} does not lie below {self.location}, and is not read: {REMEDY}"
             )

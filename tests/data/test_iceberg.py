@@ -12,6 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from hpsearch.data import load
+from hpsearch.data.iceberg_source import TableFiles
 from hpsearch.data.sources import read_source
 from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import DataSpec
@@ -212,6 +213,46 @@ def test_a_dataset_says_which_snapshot_it_was_made_of(table):
     found = load(spec, task=None, cross_validation=None, seed=1, folder=table.folder)
     assert {"rows": f"iceberg snapshot {first}"} == found.versions
     assert f"snapshot {first} of the Iceberg table" in found.notes
+
+
+def test_the_rows_of_one_file_give_the_same_data_as_a_frame(catalog, table):
+    catalog.create_table("lake.same", TABLE.schema).append(TABLE)
+    spec = DataSpec(source="same", target="y")
+    options = {"task": None, "cross_validation": None, "seed": 1, "folder": table.folder}
+    found = load(spec, **options)
+    frame = load(DataSpec(target="y"), **options, arrays=TABLE)
+    assert frame.fingerprint == found.fingerprint
+
+
+def test_files_are_found_by_locations_of_any_scheme(tmp_path):
+    for location in ("s3a://lake/db/rows", "s3://lake/db/rows/"):
+        files = TableFiles(tmp_path, location)
+        found = files.to_path("s3://lake/db/rows/data/country=S%C3%A3o/0.parquet")
+        assert tmp_path / "data" / "country=S%C3%A3o" / "0.parquet" == found
+        for other in ("s3://lake/db/rows2/0.parquet", "s3://lake/db/rows/../0.parquet"):
+            with pytest.raises(DataError, match="does not lie below"):
+                files.to_path(other)
+    assert tmp_path / "0" == TableFiles(tmp_path, "/lake/rows").to_path("file:/lake/rows/0")
+
+
+@pytest.mark.long
+def test_a_table_in_a_bucket_is_read_by_its_copy(table, tmp_path, monkeypatch):
+    import boto3
+    from server_parts import S3_KEYS, s3_server
+
+    root = table.folder / table.name
+    with s3_server("ice") as store:
+        for name, value in {**S3_KEYS, "AWS_ENDPOINT_URL": store}.items():
+            monkeypatch.setenv(name, value)
+        bucket = boto3.resource("s3", region_name="us-east-1").Bucket("ice")
+        for path in (p for p in root.rglob("*") if p.is_file()):
+            bucket.upload_file(str(path), f"rows/{path.relative_to(root).as_posix()}")
+        found = read(tmp_path, "s3://ice/rows")
+        first = {"s3://ice/rows": record(table.log[0])}
+        before = read(tmp_path, "s3://ice/rows", pinned=first)
+    assert read(table.folder).table.equals(found.table)
+    assert {"s3://ice/rows": record(table.log[-1])} == found.versions
+    assert (sort_rows(TABLE), first) == (sort_rows(before.table), before.versions)
 
 
 @pytest.mark.parametrize(("location", "kind"), [("lake/rows", "local"), ("s3://lake/rows", "s3")])
