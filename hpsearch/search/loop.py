@@ -1,23 +1,23 @@
-"""The study loop: ask the sampler, submit trials, record events, tell the sampler.
+"""The study loop: ask for trials, submit them, record their events, decide at rungs.
 
 Separation of concerns: only this file decides what happens next. The journal is written before
-anything depends on it (`event_writer.py`); the sampler proposes; the executor trains; listeners
-(MLflow's uploader, the progress display) only receive events. `replay.py` resumes earlier runs,
-`retries.py` counts dead workers. The loop uses their protocols and none of their libraries.
+anything depends on it (`event_writer.py`); the sampler proposes (`trial_asker.py`); the executor
+trains; listeners (MLflow's uploader, the progress display) only receive events. `replay.py` resumes
+earlier runs, `retries.py` counts dead workers. The loop uses their protocols and none of their
+libraries.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
 from .. import fault_injection
 from ..errors import TrainingError
 from ..events import (
-    DuplicateProposed,
     SearchEnded,
     StudyPaused,
     StudyUnpaused,
@@ -27,13 +27,12 @@ from ..events import (
 from ..execution.executor import Executor, Lost, Report, Started, wait_for_reports
 from ..history import History
 from ..journal.inbox import Inbox
-from ..trial import EpochReport, FoldReport, Trial, TrialResult, Value, derive_seed, max_epochs
+from ..trial import EpochReport, FoldReport, Trial, TrialResult, Value
 from .checkpoint_store import CheckpointStore
 from .event_writer import EventWriter
 from .pruner import NoPruner, Pruner
-from .replay import replay_trials, tell_ended
 from .retries import MAX_ATTEMPTS, Retries
-from .sampler import Sampler, ask_many, copy_known_trial, make_running_trial
+from .sampler import Sampler
 from .stopping_criteria import (
     SPACE_EXHAUSTED,
     StoppingCriteria,
@@ -41,13 +40,13 @@ from .stopping_criteria import (
     find_stop_reason,
     time_is_up,
 )
+from .trial_asker import TrialAsker
 from .trial_events import make_progress_event, make_result_event
 from .tried_points import TriedPoints
 
 logger = logging.getLogger("hpsearch.search")
 
 PROGRESS = (Started, EpochReport, FoldReport)  # reports about a running trial
-MAX_REPEATS = 20  # known points in a row that a sampler may propose
 MAX_CONSECUTIVE_FAILURES = 5  # after which a run stops
 
 
@@ -79,28 +78,28 @@ class Search:
         """
         self.history = writer.history
         self._writer = writer
-        self._make_sampler = make_sampler
-        self._sampler = make_sampler()
-        self._sampler_is_outdated = False  # a result that it has was replaced
+        self._asker = TrialAsker(
+            writer,
+            make_sampler,
+            memory=memory,
+            seed=seed,
+            epochs=epochs,
+            fixed=fixed,
+            in_rounds=in_rounds,
+        )
         self._pruner = pruner or NoPruner()
         self._executor = executor
         self._limits = limits
-        self._seed = seed
-        self._epochs = epochs
-        self._fixed = fixed
         self._together = max(self._pruner.bracket, executor.population)  # trials per submission
         self._submitted: dict[int, tuple[int, ...]] = {}  # trial -> trials that it trains with
         self._waiting: set[int] = set()  # trials at a rung
         self._retries = Retries(in_brackets=self._pruner.bracket > 1)
         self._in_rounds = in_rounds
-        self._untold: set[int] = set()  # trials of the round whose result the sampler lacks
         self._began = time.monotonic()
         self._paused_at: float | None = None  # None: it is not paused
         self._spent = 0.0  # seconds of earlier runs
         self._ended_before = 0  # ended trials of earlier runs, whose failures may be repaired
         self._stop_requested = stop_requested
-        self._exhausted = False
-        self._memory = memory
         folder = writer.journal.path.parent
         self._inbox = Inbox(folder)
         self._checkpoints = checkpoints or CheckpointStore(folder)
@@ -142,14 +141,10 @@ class Search:
 
     def _replay_earlier_runs(self) -> None:
         """Replay the study's earlier runs to the sampler."""
-        self._untold = replay_trials(self.history, self._sampler, in_rounds=self._in_rounds)
+        self._asker.replay_earlier_runs()
         self._spent = self.history.seconds
         self._ended_before = len(self.history.ended)
         logger.info("the journal holds %d trials", len(self.history.trials))
-        if self._memory is not None:
-            for trial in self.history.trials:
-                if trial.number not in self.history.outside:
-                    self._memory.add(trial)
 
     def _resubmit_unfinished(self) -> None:
         """Submit again the trials that were running when an earlier run ended."""
@@ -208,19 +203,6 @@ class Search:
         self._waiting.discard(number)
         self._executor.prune(number)
 
-    def _take_enqueued(self, wanted: int) -> list[Trial]:
-        """Record up to `wanted` trials of enqueued points; the budget does not limit them."""
-        if not self.history.enqueued or self._is_over():
-            return []
-        events = []
-        for number, point in enumerate(
-            self.history.enqueued[:wanted], start=self.history.next_number
-        ):
-            epochs = point.epochs or max_epochs({**self._fixed, **point.params}, self._epochs)
-            self._sampler.tell(make_running_trial(number, point.params, epochs=epochs))
-            events.append(self._asked_event(number, point.params, epochs, point.request))
-        return self._record_asked(events)
-
     def _submit_extensions(self, room: int) -> None:
         """Submit up to `room` ended trials that the user wants to train further."""
         if not self._is_over():
@@ -234,7 +216,7 @@ class Search:
     def _fill_executor(self) -> None:
         if self._in_rounds:
             if not self._submitted:
-                self._tell_sampler()
+                self._asker.tell_results()
             elif self.history.next_number % self._executor.capacity == 0:
                 return  # the round has all its trials
         self._submit_extensions(max(0, self._executor.capacity - len(self._submitted)))
@@ -247,98 +229,20 @@ class Search:
     def _ask_population(self) -> list[Trial]:
         """Ask for the trials of the next submission, up to the next multiple of their number."""
         wanted = self._together - self.history.next_number % self._together
-        asked = self._take_enqueued(wanted)
+        asked: list[Trial] = []
+        if self.history.enqueued and not self._is_over():  # the budget does not limit them
+            asked = self._asker.take_enqueued(wanted)
         wanted -= len(asked)
-        if self._memory is None or not self._memory.is_finite:
-            return [*asked, *self._ask_at_once(wanted)]
-        for _ in range(wanted):  # each depends on the previous one
-            trial = self._ask_trial()
-            if trial is None:
-                break
-            asked.append(trial)
+        if self._asker.asks_one_by_one:
+            for _ in range(wanted):
+                trial = self._asker.ask_trial() if self._wants_more() else None
+                if trial is None:
+                    break
+                asked.append(trial)
+        elif wanted and self._wants_more():
+            needed = self._limits.trials - len(self.history.last)
+            asked += self._asker.ask_together(min(wanted, needed))
         return asked
-
-    def _ask_at_once(self, wanted: int) -> list[Trial]:
-        """Ask for up to `wanted` trials that the study still needs, and record them together."""
-        if not wanted or not self._wants_more():
-            return []
-        begin = self.history.next_number
-        count = min(wanted, self._limits.trials - len(self.history.last))
-        points = ask_many(self._sampler, begin, count)
-        self._exhausted = len(points) < count
-        return self._record_asked(
-            [self._propose(number, params) for number, params in enumerate(points, start=begin)]
-        )
-
-    def _ask_trial(self) -> Trial | None:
-        """Ask for one more trial, and record it; None if the study needs none."""
-        if not self._wants_more():
-            return None
-        number = self.history.next_number
-        params = self._new_point(number)
-        if params is None:
-            self._exhausted = True
-            return None
-        return self._record_asked([self._propose(number, params)])[0]
-
-    def _propose(self, number: int, params: Mapping[str, Value]) -> TrialAsked:
-        """Return the event of a trial that the sampler has proposed."""
-        return self._asked_event(number, params, self._max_epochs(number, params))
-
-    def _asked_event(
-        self, number: int, params: Mapping[str, Value], epochs: int, request: str = ""
-    ) -> TrialAsked:
-        return TrialAsked(
-            trial=number,
-            attempt=0,
-            params={**self._fixed, **params},
-            seed=derive_seed(self._seed, "trial", number),
-            epochs=epochs,
-            request=request,
-        )
-
-    def _record_asked(self, events: Sequence[TrialAsked]) -> list[Trial]:
-        """Record trials before they are submitted."""
-        self._writer.defer_sync(*events)
-        trials = [self.history.last[event.trial] for event in events]
-        for trial in trials:
-            logger.debug("trial %d: asked for, %s", trial.number, trial.params)
-            fault_injection.fault_point("after_ask")
-            if self._memory is not None:
-                self._memory.add(trial)
-        return trials
-
-    def _new_point(self, number: int) -> Mapping[str, Value] | None:
-        """Get an untried point from the sampler; None if all points were tried."""
-        if self._memory is None:
-            return self._sampler.ask(number)
-        for _ in range(MAX_REPEATS):
-            params = self._sampler.ask(number)
-            if params is None:
-                return None
-            known = self._memory.find(params, self._max_epochs(number, params))
-            if known is None:
-                return params
-            self._tell_known_result(number, self.history.last[known])
-            if self._memory.is_full:
-                return None
-        untried = self._memory.find_untried(self._seed, "untried", number)
-        logger.info("trial %d: only known points were proposed, one is drawn: %s", number, untried)
-        if untried is not None:
-            self._sampler.tell(make_running_trial(number, untried))
-        return untried
-
-    def _tell_known_result(self, number: int, known: Trial) -> None:
-        """Tell the sampler the result of an earlier trial with the same params."""
-        logger.debug("trial %d: its point was that of trial %d", number, known.number)
-        event = DuplicateProposed(
-            trial=number, known_trial=known.number, state=known.state, score=known.score
-        )
-        self._writer.write(event, sync=False)
-        self._sampler.tell(copy_known_trial(known, number, had_ended=known.is_finished))
-
-    def _max_epochs(self, number: int, params: Mapping[str, Value]) -> int:
-        return self._sampler.epochs(number) or max_epochs({**self._fixed, **params}, self._epochs)
 
     def _submit_trials(self, *trials: Trial) -> None:
         if trials:
@@ -381,7 +285,9 @@ class Search:
 
     def _stop_reason(self) -> StopReason | None:
         """Return why the search should stop, apart from its time limit."""
-        return SPACE_EXHAUSTED if self._exhausted else find_stop_reason(self.history, self._limits)
+        if self._asker.is_exhausted:
+            return SPACE_EXHAUSTED
+        return find_stop_reason(self.history, self._limits)
 
     def _is_over(self) -> bool:
         now = time.monotonic() if self._paused_at is None else self._paused_at
@@ -478,30 +384,18 @@ class Search:
         self._waiting.discard(result.number)
         is_extension = result.number in self.history.extensions
         self._writer.defer_sync(make_result_event(result, self._writer))
-        if is_extension:
-            self._sampler_is_outdated = True
-        elif result.state == "FAILED":
+        if result.state == "FAILED" and not is_extension:
             self._checkpoints.remove(result.number)
         outcome = result.error or f"score {result.score}"
         logger.info("trial %d: %s, %s", result.number, result.state, outcome)
         fault_injection.fault_point("after_result")
-        self._untold.add(result.number)
+        self._asker.add_result(result.number, is_replaced=is_extension)
         if not self._in_rounds:
-            self._tell_sampler()
+            self._asker.tell_results()
         self._stop_on_failures()
         if self._waiting:  # they may wait for this one
             self._writer.flush()
             self._decide_rungs()
-
-    def _tell_sampler(self) -> None:
-        """Tell the sampler the ended trials."""
-        if self._sampler_is_outdated:
-            self._sampler, self._sampler_is_outdated = self._make_sampler(), False
-            self._untold = replay_trials(self.history, self._sampler, in_rounds=self._in_rounds)
-        for number in sorted(self._untold - self.history.outside):
-            tell_ended(self._sampler, self.history.last[number])
-            fault_injection.fault_point("after_tell")
-        self._untold.clear()
 
     def _handle_loss(self, lost: Lost) -> None:
         trial = self.history.latest(lost.trial)
