@@ -115,14 +115,34 @@ def make_sampler(
     wrong = find_sampler_problems(kind, options, space, objectives=len(directions))
     if wrong:
         raise SpecError("; ".join(f"sampler {message}" for _, message in wrong))
-    sampler: Sampler
     whole = space
     if has_branches(space):
         space = split_branches(space)
+    sampler = _make_plain_sampler(
+        kind, space, directions=directions, seed=seed, options=options, epochs=epochs, given=given
+    )
+    if space is not whole:
+        sampler = BranchAdapter(sampler, whole)
+    if kind in ("random", "tpe") and has_priors(whole):
+        sampler = PriorSampler(sampler, whole, seed=seed)
+    return SeededSampler(sampler, points, elsewhere) if points or elsewhere else sampler
+
+
+def _make_plain_sampler(
+    kind: str,
+    space: SearchSpace,
+    *,
+    directions: Sequence[Direction],
+    seed: int,
+    options: Mapping[str, int],
+    epochs: int,
+    given: int,
+) -> Sampler:
+    """Make the sampler called `kind` over a space without branches."""
     if kind == "grid":
-        sampler = GridSampler(space, seed=seed)
-    elif kind in ORACLES:
-        sampler = KerasTunerSampler(
+        return GridSampler(space, seed=seed)
+    if kind in ORACLES:
+        return KerasTunerSampler(
             kind,
             space,
             direction=directions[0],
@@ -131,23 +151,18 @@ def make_sampler(
             options=options,
             given=given,
         )
-    elif kind not in OPTUNA and (plugin := find_plugin("samplers", kind)):
-        sampler = plugin.value(
+    if kind not in OPTUNA and (plugin := find_plugin("samplers", kind)):
+        made: Sampler = plugin.value(
             space, directions=directions, seed=seed, epochs=epochs, options=dict(options)
         )
-    else:
-        chosen = OPTUNA[kind]
-        sampler = OptunaSampler(
-            chosen.make(seed, space, options),
-            space,
-            directions=directions,
-            latest=chosen.max_trials,
-            max_running=chosen.max_running,
-            replays=chosen.replays,
-            given=given,
-        )
-    if space is not whole:
-        sampler = BranchAdapter(sampler, whole)
-    if kind in ("random", "tpe") and has_priors(whole):
-        sampler = PriorSampler(sampler, whole, seed=seed)
-    return SeededSampler(sampler, points, elsewhere) if points or elsewhere else sampler
+        return made
+    chosen = OPTUNA[kind]
+    return OptunaSampler(
+        chosen.make(seed, space, options),
+        space,
+        directions=directions,
+        latest=chosen.max_trials,
+        max_running=chosen.max_running,
+        replays=chosen.replays,
+        given=given,
+    )
