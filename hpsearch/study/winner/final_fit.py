@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -28,24 +28,21 @@ from ...event_codec import FormatError, as_text, from_json, to_json
 from ...events import ColumnImportance, Event, LockedRowsRead, WinnerEvaluated, WinnerFitted
 from ...execution.executor import Executor
 from ...history import History
-from ...models import strip_convention
 from ...models.temperature import scale_by_temperature
 from ...platforms.files import draft_of, publish_folder, write_text
-from ...promotion.package import EXAMPLE_ROWS, MODEL_FOLDER, Lineage, save_served_model
-from ...promotion.packed_code import NOT_PACKED, explain_untrusted, find_own_code
+from ...promotion.package import MODEL_FOLDER
 from ...training.final_model import FinalFitRequest, LockedPredictionRequest
 from ...training.problem import Problem
-from ...verdict import describe_members, describe_verdict
 from ..file_integrity import describe_files, find_damaged_files
 from ..frozen_features import pass_locked_rows
 from ..prepare import with_folds
-from ..user_code import list_code_files
 from .baselines import Baseline, fit_baselines
 from .final_files import NETWORK, PREDICTIONS, find_broken_files, is_of_choice
 from .forecast_baselines import ForecastBaseline, fit_forecast_baselines
 from .holdout_evaluation import SinglePrediction, evaluate_holdout
 from .holdout_metrics import compute_or_warn
 from .selection import Choice
+from .served_files import write_served_files
 
 logger = logging.getLogger("hpsearch.study")
 
@@ -110,10 +107,6 @@ class WinnerFit:
 
     def _is_of_choice(self, event: WinnerFitted | WinnerEvaluated | None) -> bool:
         return is_of_choice(event, self.choice)
-
-    def _may_be_packed(self, folder: Path) -> bool:
-        """Whether the network in a folder may be served: it holds no code, or what is trusted."""
-        return self.trust_code or find_own_code(folder / NETWORK) is None
 
     def _unrecorded_final(self) -> WinnerEvaluated | None:
         """Read an evaluation whose files were written just before an interruption."""
@@ -225,7 +218,16 @@ class WinnerFit:
                 evaluated = earlier
                 if self.dataset.locked_rows:
                     shutil.copyfile(path / PREDICTIONS, draft / PREDICTIONS)
-            self._write_files(draft, evaluated)
+            write_served_files(
+                draft,
+                evaluated,
+                choice=self.choice,
+                schema=self._served_schema(),
+                dataset=self.dataset,
+                problem=self.problem,
+                study=self.folder.name,
+                trust_code=self.trust_code,
+            )
             seconds, digests = time.monotonic() - began, describe_files(draft)
             evaluated = replace(evaluated, seconds=seconds, digests=digests)
             marked = {"study": self.history.key, "after": self._number_of_final}
@@ -327,45 +329,3 @@ class WinnerFit:
             return None
         scaled = scale_by_temperature(np, prediction, comparison.temperature)
         return SinglePrediction(self.choice.trial.number, scaled, comparison.threshold)
-
-    # -- the files --------------------------------------------------------------------------
-
-    def _write_files(self, folder: Path, evaluated: WinnerEvaluated) -> None:
-        """Write the files of the final fit besides network and predictions."""
-        schema, dataset = self._served_schema(), self.dataset
-        text = json.dumps(schema.to_json(), indent=1)
-        (folder / "schema.json").write_text(text + "\n", encoding="utf-8")
-        if evaluated.importance is not None:
-            importance = json.dumps(asdict(evaluated.importance), indent=1)
-            (folder / "importance.json").write_text(importance + "\n", encoding="utf-8")
-        best = self.choice.trial
-        assert best.score is not None
-        assert best.spread is not None
-        lineage = Lineage(
-            study=self.folder.name,
-            trial=best.number,
-            fingerprint=dataset.fingerprint,
-            metric=self.problem.objective,
-            score=best.score,
-            spread=best.spread,
-            epochs=self.choice.epochs,
-            test=evaluated.test,
-            verdict=describe_verdict(evaluated.baselines),
-            ensemble=describe_members(evaluated.members) if self.choice.is_ensemble else "",
-        )
-        n_rows = EXAMPLE_ROWS
-        if dataset.windows:
-            n_rows += sum(dataset.schema.input_shape[:-1])
-        own = find_own_code(folder / NETWORK)
-        if own is not None and not self.trust_code:
-            (folder / NOT_PACKED).write_text(explain_untrusted(own) + "\n", encoding="utf-8")
-            return
-        model, code_root = strip_convention(self.problem.model), Path(self.problem.folder)
-        save_served_model(
-            folder / MODEL_FOLDER,
-            model=folder / NETWORK,
-            schema=schema,
-            columns=dataset.columns[:n_rows],
-            lineage=lineage,
-            user_code=None if own is None else list_code_files(model, code_root),
-        )
