@@ -31,16 +31,23 @@ LEAVES = [
     (pa.dictionary(pa.int8(), pa.string()), TEXT),
     (pa.dictionary(pa.int32(), pa.int64()), st.integers(0, 9)),
     (pa.run_end_encoded(pa.int32(), pa.int64()), st.integers(0, 9)),
-    (pa.date32(), st.dates()),
-    (pa.timestamp("us"), st.just(DAY)),
+    *((kind, st.dates()) for kind in (pa.date32(), pa.date64())),
+    *((pa.timestamp(unit), st.just(DAY)) for unit in ("us", "ns")),
+    (pa.timestamp("ns", "+05:30"), st.just(DAY.replace(tzinfo=datetime.UTC))),
     (pa.timestamp("ms", "Europe/Berlin"), st.just(DAY.replace(tzinfo=datetime.UTC))),
+    (pa.time32("s"), st.just(datetime.time(13, 7, 5))),
     (pa.time64("us"), st.times()),
-    *((pa.duration(u), SECONDS.map(lambda s: datetime.timedelta(seconds=s))) for u in ("s", "us")),
+    *(
+        (pa.duration(u), SECONDS.map(lambda s: datetime.timedelta(seconds=s)))
+        for u in ("s", "ms", "us")
+    ),
     (pa.null(), st.none()),
 ]
 REFUSED = [
     (pa.binary(), st.binary(max_size=3)),
     (pa.binary(2), st.just(b"ab")),
+    *((kind, st.binary(max_size=3)) for kind in (pa.large_binary(), pa.binary_view())),
+    (pa.dictionary(pa.int8(), pa.binary()), st.binary(max_size=3)),
     (pa.map_(pa.string(), pa.int64()), st.just([("a", 1)])),
     (pa.month_day_nano_interval(), st.just(pa.MonthDayNano([1, 2, 3]))),
 ]
