@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+import hpsearch
 from hpsearch.data import load
 from hpsearch.data.iceberg_source import TableFiles
 from hpsearch.data.sources import read_source
@@ -253,6 +254,39 @@ def test_a_table_in_a_bucket_is_read_by_its_copy(table, tmp_path, monkeypatch):
     assert read(table.folder).table.equals(found.table)
     assert {"s3://ice/rows": record(table.log[-1])} == found.versions
     assert (sort_rows(TABLE), first) == (sort_rows(before.table), before.versions)
+
+
+@pytest.mark.long
+def test_a_resumed_study_reads_the_snapshot_that_it_began_with(catalog, table, tmp_path):
+    made = catalog.create_table("lake.resumed", TABLE.schema)
+    made.append(TABLE)
+
+    def tune(name: str, trials: int) -> list[float]:
+        study = {
+            "study": name,
+            "seed": 3,
+            "data": {"source": str(table.folder / "resumed"), "target": "y"},
+            "cross_validation": {"folds": 2},
+            "training": {"epochs": 1},
+            "search_space": {
+                "units": 4,
+                "learning_rate": {"type": "float", "low": 0.01, "high": 0.1},
+            },
+            "sampler": {"kind": "random"},
+            "pruner": {"kind": "none"},
+            "selection": {"finalists": 0},
+            "budget": {"trials": trials},
+        }
+        done = hpsearch.tune(study, offline=True, root=tmp_path)
+        return [trial.score for trial in done.trials]
+
+    whole = tune("whole", 2)
+    assert whole[:1] == tune("begun", 1)
+    made.overwrite(CORRECTED)
+    assert whole == tune("begun", 2)
+    made.maintenance.expire_snapshots().by_id(made.history()[0].snapshot_id).commit()
+    with pytest.raises(DataError, match=r"it has expired.*starts over with fresh=True"):
+        tune("begun", 3)
 
 
 @pytest.mark.parametrize(("location", "kind"), [("lake/rows", "local"), ("s3://lake/rows", "s3")])
