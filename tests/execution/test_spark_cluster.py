@@ -42,8 +42,9 @@ from hpsearch import tune
 killed, tokens = [], []
 
 def find_executors():
-    children = psutil.Process().children(recursive=True)
-    return [p for p in children if any("ExecutorBackend" in a for a in p.cmdline())]
+    mine = {p.pid for p in psutil.Process().children(recursive=True)}
+    found = [p for p in psutil.process_iter(["cmdline"]) if p.pid in mine]  # None of a zombie
+    return [p for p in found if any("ExecutorBackend" in a for a in p.info["cmdline"] or ())]
 
 def kill_executor(record):
     if record.kind == "result" and not killed:
