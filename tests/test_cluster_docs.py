@@ -35,6 +35,7 @@ RUN = {
     "chmod": "test_the_token_is_made_as_printed",
     "export RAY_AUTH_MODE": "test_the_token_is_made_as_printed",
     "sbatch": "tests/execution/test_slurm.py, on a Slurm of its own",
+    "ray job submit": "tests/execution/test_ray_jobs.py, on a cluster of its own",
     "kubectl create secret": "test_the_secret_is_made_as_printed, by kubectl alone",
 }
 PARSED = {
@@ -58,6 +59,59 @@ search_space: {units: [4, 8]}
 budget: {trials: 1}
 selection: {finalists: 1}
 """
+
+
+# The fields of a RayCluster that the page uses, with the types and the limits of KubeRay's own
+# definition (its CRD of 1.7.0, which no package of Python has). Other fields are taken as misspelt.
+QUANTITY = {"type": "string", "pattern": r"^\d+(\.\d+)?(m|[KMGT]i?)?$"}
+
+
+def closed(required: str, **properties: object) -> dict[str, object]:
+    """The schema of a mapping that has no other keys."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required.split(),
+        "additionalProperties": False,
+    }
+
+
+COUNT = {"type": "integer", "minimum": 0}
+RAY_START = {"type": "object", "additionalProperties": {"type": "string"}}
+CONTAINER = closed(
+    "name image",
+    name={"type": "string"},
+    image={"type": "string"},
+    resources=closed("limits", limits=closed("cpu memory", cpu=QUANTITY, memory=QUANTITY)),
+)
+POD = closed(
+    "spec",
+    spec=closed("containers", containers={"type": "array", "minItems": 1, "items": CONTAINER}),
+)
+WORKERS = closed(
+    "groupName minReplicas maxReplicas template",
+    groupName={"type": "string"},
+    minReplicas=COUNT,
+    maxReplicas=COUNT,
+    rayStartParams=RAY_START,
+    template=POD,
+)
+RAY_CLUSTER = closed(
+    "apiVersion kind metadata spec",
+    apiVersion={"const": "ray.io/v1"},
+    kind={"const": "RayCluster"},
+    metadata=closed("name", name={"type": "string", "pattern": "^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"}),
+    spec=closed(
+        "headGroupSpec",
+        rayVersion={"type": "string"},
+        authOptions=closed(
+            "mode", mode={"enum": ["disabled", "token"]}, secretName={"type": "string"}
+        ),
+        enableInTreeAutoscaling={"type": "boolean"},
+        headGroupSpec=closed("template", rayStartParams=RAY_START, template=POD),
+        workerGroupSpecs={"type": "array", "items": WORKERS},
+    ),
+)
 
 
 def commands() -> list[str]:
@@ -124,6 +178,15 @@ def test_the_cluster_of_kubernetes_is_one_document_with_a_token() -> None:
     assert "search-head-svc" == f"{cluster['metadata']['name']}-head-svc"
     head = cluster["spec"]["headGroupSpec"]["template"]
     assert head == cluster["spec"]["workerGroupSpecs"][0]["template"]
+
+
+def test_the_cluster_of_kubernetes_has_the_fields_of_kuberay() -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    cluster = YAML(typ="safe").load(blocks("yaml")[0])
+    jsonschema.validate(cluster, RAY_CLUSTER)
+    cluster["spec"]["workerGroupSpecs"][0]["maxReplica"] = 8
+    with pytest.raises(jsonschema.ValidationError, match="maxReplica"):
+        jsonschema.validate(cluster, RAY_CLUSTER)
 
 
 def make_token(folder: Path) -> str:
