@@ -162,8 +162,12 @@ def _require_room(resources: Resources, workers: int | None) -> None:
 
 
 def _stop_ray() -> None:
+    """Stop Ray, also where Spark has ended already: a head that is left keeps this process."""
+    from py4j.protocol import Py4JError
     from ray.util.spark import shutdown_ray_cluster
 
-    with suppress(RuntimeError):  # none was started
-        shutdown_ray_cluster()
-    end_started_heads()
+    try:
+        with suppress(RuntimeError, OSError, Py4JError):  # none was started, or Spark has ended
+            shutdown_ray_cluster()
+    finally:
+        end_started_heads()
