@@ -28,6 +28,7 @@ COMMANDS = {
     "study/git_provenance.py",
     "execution/devices.py",
     "execution/slurm_script.py",  # of Slurm and Ray
+    "execution/spark_cluster.py",
     "data/addresses.py",  # where a command writes its file
     "answers/action_answers.py",  # describes what doctor --json prints
 }
