@@ -36,6 +36,11 @@ REMEDIES = {
 }
 
 
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, without secrets."""
+    return redact_text((str(error).splitlines() or [type(error).__name__])[0])
+
+
 def describe_os_error(error: OSError) -> str:
     """Describe an operating-system error: the file, the reason and the remedy.
 

@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from ..errors import DataError, holds_secret
+from ..errors import DataError, first_line, holds_secret
 from . import object_stores, web_files
 from .object_stores import CHUNK_BYTES, Stamps, StoredFiles
-from .request_retries import TRIES, first_line, retry
+from .request_retries import TRIES, retry
 
 ROOM_LEFT = 1 << 30  # bytes that a copy leaves free on the disk
 

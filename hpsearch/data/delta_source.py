@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from .table_history import find_version_at
 
 READ_FEATURES = frozenset(
@@ -74,16 +74,12 @@ def read_delta(folder: Path, version: int | None, timestamp: datetime | None) ->
         return _read_version(table, folder), int(table.version())
     except (DeltaError, OSError, ValueError) as error:
         raise DataError(
-            f"{_name_version(version)} of the Delta table cannot be read: {_first_line(error)}"
+            f"{_name_version(version)} of the Delta table cannot be read: {first_line(error)}"
         ) from None
 
 
 def _name_version(version: int | None) -> str:
     return "the newest version" if version is None else f"version {version}"
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _list_commits(table: Any) -> list[tuple[int, int]]:

@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
-from .request_retries import first_line
+from ..errors import DataError, first_line
 
 FILES = "duckdb"  # the connection for queries over files
 DATABASE = "duckdb:///"  # followed by the path of a database

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from .table_history import find_version_at
 
 METADATA = "metadata"  # the subfolder of a table
@@ -80,18 +80,14 @@ def read_iceberg(path: Path, snapshot: int | None, timestamp: datetime | None) -
         return _read_snapshot(metadata, files, snapshot), snapshot
     except FileNotFoundError as error:
         raise DataError(
-            f"a file is gone, which snapshot {snapshot} consists of ({_first_line(error)}): give a "
+            f"a file is gone, which snapshot {snapshot} consists of ({first_line(error)}): give a "
             "later snapshot as data.version, or start over with --fresh"
         ) from None
     except (ResolveError, ValidationError, NotImplementedError, OSError, ValueError) as error:
         which = "the current snapshot" if snapshot is None else f"snapshot {snapshot}"
         raise DataError(
-            f"{which} of the Iceberg table cannot be read ({_first_line(error)}): {REMEDY}"
+            f"{which} of the Iceberg table cannot be read ({first_line(error)}): {REMEDY}"
         ) from None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _find_metadata_file(folder: Path) -> Path:

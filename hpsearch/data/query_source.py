@@ -11,10 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
+from ..errors import DataError, first_line
 from ..spec.data_spec import QuerySpec
 from .duckdb_source import FILES, is_duckdb, read_duckdb
-from .request_retries import TRIES, first_line, retry
+from .request_retries import TRIES, retry
 from .table_union import unite_tables
 
 BATCH = 50_000  # rows fetched at once

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from typing import TypeVar
 from urllib.error import HTTPError
 
-from ..errors import redact_text
-
 FINAL_SIGNS = ("ACCESS_DENIED", "NO_SUCH", "status 403", "status 404")  # of Arrow's errors
 T = TypeVar("T")
 TRIES = 3
@@ -34,8 +32,3 @@ def retry(action: Callable[[], T], passes: Callable[[Exception], bool] = may_pas
                 raise
         time.sleep(WAIT_SECONDS * number)
     return action()
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, without secrets."""
-    return redact_text((str(error).splitlines() or [type(error).__name__])[0])

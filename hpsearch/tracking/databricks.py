@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ..compat.mlflow import registry_uri
-from ..errors import PromotionError, TrackingError
+from ..errors import PromotionError, TrackingError, first_line
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -66,8 +66,9 @@ def _find_user(uri: str) -> str:
         client = WorkspaceClient(profile=profile) if profile else WorkspaceClient()
         user = client.current_user.me().user_name
     except Exception as error:  # the SDK raises several kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise TrackingError(f"{uri}: the workspace refuses the login: {reason[:300]}") from None
+        raise TrackingError(
+            f"{uri}: the workspace refuses the login: {first_line(error)[:300]}"
+        ) from None
     if not user:
         raise TrackingError(
             f"{uri}: the workspace does not name the user. Set MLFLOW_EXPERIMENT_NAME to the path "
