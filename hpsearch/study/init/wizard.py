@@ -143,8 +143,7 @@ def _profile_table(
     folder = output.parent.resolve()
     declared = _initial_data_section(location, target, settings)
     data = DataSpec(**declared)
-    cache = source_folder(Path.cwd())
-    source = open_source(data, folder, cache=cache)
+    source = open_source(data, folder, cache=source_folder(Path.cwd()))
     unread = [
         DroppedColumn(name, reason)
         for name, reason in find_unreadable_columns(source.table).items()
@@ -188,14 +187,7 @@ def _profile_table(
         if proposal is None
         else {"kind": "time_series", "folds": FOLDS}
     )
-    dataset = load(
-        data,
-        task=None,
-        cross_validation=CrossValidationSpec(**cv),
-        seed=SEED,
-        folder=folder,
-        cache=cache,
-    )
+    dataset = _load(data, cv, folder)
     return StarterFacts(
         **_common_facts(location, declared, cv, dataset),
         dropped=dropped,
@@ -219,17 +211,21 @@ def _profile_images(
     declared.setdefault("test_fraction", rough.test_fraction if source.test_table is None else 0.0)
     data = DataSpec(**declared)
     cv = _recommend_folds(source, source.targets[0], data, rough)
-    division = CrossValidationSpec(**cv)
-    dataset = load(
+    dataset = _load(data, cv, folder)
+    nothing: dict[str, Any] = {"dropped": (), "treated": (), "suspects": {}, "ordered_by": ()}
+    return StarterFacts(**_common_facts(location, declared, cv, dataset), **nothing)
+
+
+def _load(data: DataSpec, cv: dict[str, Any], folder: Path) -> Dataset:
+    """Load the data as the written file declares them."""
+    return load(
         data,
         task=None,
-        cross_validation=division,
+        cross_validation=CrossValidationSpec(**cv),
         seed=SEED,
         folder=folder,
         cache=source_folder(Path.cwd()),
     )
-    nothing: dict[str, Any] = {"dropped": (), "treated": (), "suspects": {}, "ordered_by": ()}
-    return StarterFacts(**_common_facts(location, declared, cv, dataset), **nothing)
 
 
 def _common_facts(
