@@ -82,27 +82,29 @@ class RunWriter:
     def write_dataset(self, key: str, fields: dict[str, str]) -> None:
         """Write the description of the data set to a run.
 
-        A store inserts a data set that it does not find. Where another study has just inserted the
-        same one, it refuses the second, and finds it when asked again.
-
         Args:
             key: The run's key.
             fields: Fields of MLflow's `Dataset`.
         """
         from mlflow.exceptions import MlflowException
 
-        inputs = [_make_dataset_input(fields)]
         try:
-            try:
-                self._client.log_inputs(self._runs.ids[key], inputs)
-            except MlflowException as error:
-                if not is_inserted_twice(error):
-                    raise
-                self._client.log_inputs(self._runs.ids[key], inputs)
+            self._log_inputs(key, [_make_dataset_input(fields)])
         except MlflowException as error:
             if http_status(error) != TOO_LARGE:
                 raise
             self._refusals.leave_out(self._runs.name_of(key), "the data set's description")
+
+    def _log_inputs(self, key: str, inputs: list[DatasetInput]) -> None:
+        """Log data sets; once more if another study has just inserted one, which is found then."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._client.log_inputs(self._runs.ids[key], inputs)
+        except MlflowException as error:
+            if not is_inserted_twice(error):
+                raise
+            self._client.log_inputs(self._runs.ids[key], inputs)
 
     def _send_batch(self, key: str, batch: Batch) -> None:
         """Send a batch; one that is refused as a whole is sent in parts."""
