@@ -66,7 +66,8 @@ def _find_bins_initializer(params: Mapping[str, Value]) -> RowInitializer | None
 
 
 TABLE_SHAPE = {1: "(features,)"}
-SEQUENCE_SHAPE, IMAGE_SHAPE = "(steps, features)", "(height, width, channels)"
+WINDOW_SHAPE = {2: "(steps, features)"}
+IMAGE_SHAPE = "(height, width, channels)"
 FAMILIES: dict[str, Family] = {
     "mlp": Family("mlp", mlp.build, mlp.DEFAULTS, find_initializer=_find_bins_initializer),
     "realmlp": Family(
@@ -90,7 +91,7 @@ FAMILIES: dict[str, Family] = {
         "wide_and_deep",
         wide_and_deep.build,
         wide_and_deep.DEFAULTS,
-        TABLE_SHAPE,
+        TABLE_SHAPE | WINDOW_SHAPE,
         find_initializer=_find_bins_initializer,
     ),
     "cnn": Family(
@@ -104,10 +105,10 @@ FAMILIES: dict[str, Family] = {
         "conv1d",
         convolutional.build_conv1d,
         convolutional.CONV1D_DEFAULTS,
-        {2: SEQUENCE_SHAPE},
+        WINDOW_SHAPE,
         is_convolutional=True,
     ),
-    "recurrent": Family("recurrent", recurrent.build, recurrent.DEFAULTS, {2: SEQUENCE_SHAPE}),
+    "recurrent": Family("recurrent", recurrent.build, recurrent.DEFAULTS, WINDOW_SHAPE),
 }
 
 

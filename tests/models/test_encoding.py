@@ -50,12 +50,26 @@ def test_without_embeddings_the_network_is_the_plain_one():
 def test_wide_and_deep_adds_a_linear_model_to_the_deep_one():
     model = network("wide_and_deep", layers=1, units=8)
     rows = np.random.default_rng(0).normal(size=(6, 12)).astype("float32")
-    before = np.asarray(model(rows))
     wide = model.get_layer("wide")
     assert (12, 1) == wide.kernel.shape
+    wide.set_weights([np.linspace(-1, 1, 12).reshape(12, 1)])
+    before = np.asarray(model(rows))
     logit = np.log(before / (1 - before)) - np.asarray(wide(rows))
     wide.set_weights([np.zeros((12, 1))])
     np.testing.assert_allclose(1 / (1 + np.exp(-logit)), np.asarray(model(rows)), rtol=1e-4)
+
+
+def test_the_wide_part_begins_at_zero_and_is_linear_in_each_row_of_a_window():
+    model = load_family("wide_and_deep").build({"layers": 1}, (5, 3), make_outputs("regression", 2))
+    wide = model.get_layer("wide")
+    assert (15, 2) == wide.kernel.shape
+    assert not np.asarray(wide.kernel).any()
+    windows = np.random.default_rng(0).normal(size=(4, 5, 3)).astype("float32")
+    before = np.asarray(model(windows))
+    kernel = np.linspace(-1, 1, 30).reshape(15, 2)
+    wide.set_weights([kernel])
+    expected = before + windows.reshape(4, 15) @ kernel
+    np.testing.assert_allclose(expected, np.asarray(model(windows)), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("model", [m for m in FAMILIES if load_family(m).takes_categories])

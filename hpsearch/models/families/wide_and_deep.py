@@ -1,7 +1,9 @@
 """The `wide_and_deep` family: a linear model and dense layers on embeddings, trained jointly.
 
 Cheng et al. 2016, "Wide & deep learning for recommender systems". The wide part is linear in the
-one-hot features; the deep part is an `mlp` on embedded categories.
+one-hot features; the deep part is an `mlp` on embedded categories. On a window, the wide part is
+an autoregression: linear in the values of each of its rows. It begins at zero, so that many inputs
+do not begin as noise.
 """
 
 from __future__ import annotations
@@ -33,8 +35,12 @@ def build(
 
     p: dict[str, Any] = {**DEFAULTS, **params}
     first = keras.Input(inputs, name="features")
-    wide = keras.layers.Dense(outputs.units, use_bias=False, name="wide")(first)
-    x = mlp.build_hidden_layers(encode_features(first, p, categories), p)
+    is_table = len(inputs) == 1
+    row = first if is_table else keras.layers.Flatten(name="flat")(first)
+    wide = keras.layers.Dense(
+        outputs.units, use_bias=False, kernel_initializer="zeros", name="wide"
+    )(row)
+    x = mlp.build_hidden_layers(encode_features(row, p, categories) if is_table else row, p)
     deep = keras.layers.Dense(outputs.units, name="deep")(x)
     both = keras.layers.Add(name="wide_and_deep")([wide, deep])
     last = keras.layers.Activation(outputs.activation, name="output")(both)

@@ -149,6 +149,8 @@ def _render_training(s: StarterFacts) -> Iterator[str]:
         yield "model: tabm                       # see docs/hyperparameters.md#tabm"
         yield "training: {epochs: 256, early_stopping: {patience: 16}}   # epochs at most"
         return
+    elif s.forecast:
+        yield "model: wide_and_deep              # a linear model of the window beside dense layers"
     else:
         yield "model: mlp                        # dense layers; your own: FILE.py:FUNCTION"
     stopping = f"{{patience: {s.ranges.patience}}}"
