@@ -19,6 +19,7 @@ from .model_validation import check_model
 from .prepare import build_problem, describe_training, load_data, resolve_study
 from .resolved_study import CheckedStudy
 from .tune import Declared, read_spec
+from .winner.selection import describe_ensemble_rule, resolve_selection
 
 COLUMNS = ("hyperparameter", "type", "values", "scale", "when", "allowed")
 
@@ -83,13 +84,15 @@ def inspect_data(
     dataset = load_data(study, data)
     resolved = resolve_study(study, dataset)
     tell("building the model")
-    one_fold = replace(dataset, folds=dataset.folds[:1])
-    checked = check_model(study.file, build_problem(resolved, one_fold))
+    one_fold = build_problem(resolved, replace(dataset, folds=dataset.folds[:1]))
+    checked = check_model(study.file, one_fold)
+    selection = resolve_selection(study.spec.selection, one_fold, len(resolved.objectives))
+    notes = [describe_ensemble_rule(selection)] if selection.kind == "ensemble" else []
     memory = None
     if has_accelerator():
         tell("compiling a population")
         memory = describe_memory(study, build_problem(resolved, dataset), checked.own_training)
-    return dataset, (*checked.notes, *([memory] if memory else []))
+    return dataset, (*checked.notes, *notes, *([memory] if memory else []))
 
 
 def describe_space(study: CheckedStudy) -> tuple[str, list[tuple[str, ...]]]:

@@ -77,7 +77,9 @@ def _is_complete(study: ResolvedStudy, history: History, dataset: Dataset, journ
     now = build_declaration(study)
     if compare_declarations(before, now, study, dataset, trainer=history.study.trainer):
         return False
-    selection = resolve_selection(spec.selection, build_problem(study, dataset), history)
+    selection = resolve_selection(
+        spec.selection, build_problem(study, dataset), len(history.objectives)
+    )
     finalists = history.finalist_trials(selection.finalists)
     if any(trial.number not in history.finalists for trial in finalists):
         return False

@@ -1,7 +1,9 @@
 """Choice of the winner: finalists, one standard error, ensembles, several seeds."""
 
+import shutil
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 
 import keras
 import numpy as np
@@ -274,3 +276,29 @@ def test_a_study_that_ended_is_not_chosen_and_fitted_again(ensemble):
     again = hpsearch.tune(spec, root=root, offline=True)
     assert (first.best, first.test) == (again.best, again.test)
     assert before == journal.read_text().count('"event":"final')
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("event", ["winner", "fitted", "final"])
+def test_an_ensemble_of_a_study_killed_at_its_end_is_the_one_it_would_have_been(
+    ensemble, tmp_path, event
+):
+    root, spec, first = ensemble
+    again_root = tmp_path / "again"
+    shutil.copytree(root / "mlruns", again_root / "mlruns")
+    folder = again_root / "mlruns" / "studies" / "together"
+    journal = folder / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    is_later = f'"event":"{event}"'.encode()
+    journal.write_bytes(b"".join(takewhile(lambda line: is_later not in line[:99], lines)))
+    if event != "final":
+        shutil.rmtree(folder / "final")
+    with training_inline():
+        again = hpsearch.tune(spec, root=again_root, offline=True)
+    assert (first.members, first.comparison) == (again.members, again.comparison)
+    assert first.test == again.test
+    rows = np.linspace(-1, 1, 20, dtype=np.float32).reshape(5, 4)
+    answers = [
+        keras.models.load_model(r.model_path).predict(rows, verbose=0) for r in (first, again)
+    ]
+    np.testing.assert_array_equal(*answers)

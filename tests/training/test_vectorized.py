@@ -243,7 +243,10 @@ def test_a_second_process_compiles_nothing(placement: str, tmp_path: Path) -> No
         "import jax\n"
         "hits = []\n"
         "jax.monitoring.register_event_listener(lambda name, **_: hits.append(name))\n"
-        f"run(VectorizedTrainer(separable(), placement='{placement}'), [spec(epochs=1)])\n"
+        f"trainer = VectorizedTrainer(separable(), placement='{placement}')\n"
+        # This small program compiles in less than the 0.1 s below which none is stored.
+        "jax.config.update('jax_persistent_cache_min_compile_time_secs', 0)\n"
+        "run(trainer, [spec(epochs=1)])\n"
         "print(sum('cache_hits' in name for name in hits))\n"
     )
     cache = {**os.environ, "HPSEARCH_CACHE": str(tmp_path)}

@@ -102,15 +102,26 @@ class Choice:
 
 
 def resolve_selection(
-    selection: SelectionSpec, problem: Problem, history: History
+    selection: SelectionSpec, problem: Problem, n_objectives: int
 ) -> SelectionSpec:
     """Fill in how the winner is chosen: an ensemble for tables, families and one objective."""
     if selection.kind is not None:
         return selection
     is_table = problem.windows is None and len(problem.row_shape) == 1
     has_family = find_family(problem.model) is not None
-    suits = is_table and has_family and len(history.objectives) == 1
+    suits = is_table and has_family and n_objectives == 1
     return selection.model_copy(update={"kind": "ensemble" if suits else "best"})
+
+
+def describe_ensemble_rule(selection: SelectionSpec) -> str:
+    """Describe when a resolved selection of an ensemble takes one, and what it costs."""
+    limit = selection.max_ms_per_row
+    speed = f" and answer in at most {limit:g} ms a row" if limit else ""
+    return (
+        "the winner is an ensemble of trials if it beats the best trial on the folds by more than "
+        f"its noise. It may take {MAX_FIT_SHARE:.0%} of the search's time to fit{speed}. "
+        "selection.kind: best takes the best trial"
+    )
 
 
 def best_trial(history: History) -> Trial:
