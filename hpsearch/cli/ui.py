@@ -60,6 +60,7 @@ def ui(
     address is printed, and opened on a terminal.
     """
     from ..tracking.database import database_path, database_state
+    from ..tracking.databricks import is_databricks, workspace_page
     from ..tracking.store import check_uri, default_uri, is_server, open_store, remove_login
 
     uri = tracking_uri or default_uri(Path.cwd())
@@ -70,13 +71,9 @@ def ui(
         open_store(uri)  # created safely here, before MLflow's server would create it
     page = _find_page(uri, study, key)
     if is_server(uri):
-        if uri.startswith("databricks"):
-            if as_json:
-                show_address(uri, as_json=True)
-            else:
-                print_line(f"{uri} has its own user interface: open the workspace in a browser")
-            return
-        show_address(f"{remove_login(uri).rstrip('/')}/{page}", as_json=as_json)
+        in_workspace = is_databricks(uri)
+        own = f"{remove_login(uri).rstrip('/')}/{page}"
+        show_address(workspace_page(uri, page) if in_workspace else own, as_json=as_json)
         return
     artifacts = (Path.cwd() / "mlruns" / "artifacts").resolve()
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]

@@ -1,20 +1,22 @@
 """Read one snapshot of an Iceberg table with the `pyiceberg` library.
 
-The table is found by its folder, without a catalog. Its metadata name files by absolute locations;
-each is looked up below the folder, so that a table that was copied or moved is read too. Data files
-are read in the order of their paths: a snapshot always gives the same rows in the same order.
+The table is found by its folder, or by a catalog, as pyiceberg's configuration describes it. Its
+metadata name files by absolute locations; below a folder each is looked up there, so that a table
+that was copied or moved is read too. Data files are read in the order of their paths: a snapshot
+always gives the same rows in the same order.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, first_line
+from ..spec.data_spec import CATALOG_SCHEME
 from .table_history import find_version_at
 
 METADATA = "metadata"  # the subfolder of a table
@@ -62,21 +64,85 @@ def read_iceberg(path: Path, snapshot: int | None, timestamp: datetime | None) -
     Raises:
         DataError: If the library is not installed, or this snapshot cannot be read.
     """
+    _require_library()
+    file = _find_metadata_file(path) if path.is_dir() else path
+
+    def load() -> tuple[Any, TableFiles]:
+        metadata = _load_metadata(file)
+        return metadata, TableFiles(file.parent.parent, metadata.location)
+
+    return _read_table(load, snapshot, timestamp)
+
+
+def read_catalog_table(
+    name: str, snapshot: int | None, timestamp: datetime | None
+) -> tuple[Any, int]:
+    """Read a snapshot of a table that a catalog names; see `read_iceberg`.
+
+    Args:
+        name: `CATALOG.NAMESPACE.TABLE`; the catalog is one of pyiceberg's configuration.
+        snapshot: As for `read_iceberg`.
+        timestamp: As for `read_iceberg`.
+    """
+    _require_library()
+    from pyiceberg.catalog import load_catalog
+    from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
+
+    catalog, *parts = name.split(".")
+    if len(parts) < 2 or not all((catalog, *parts)):
+        raise DataError(
+            f"an Iceberg table of a catalog is {CATALOG_SCHEME}:CATALOG.NAMESPACE.TABLE"
+        )
+    settings = _find_catalog(catalog)
     try:
-        from pyiceberg.exceptions import ResolveError, ValidationError
+        table = load_catalog(catalog, **settings).load_table(tuple(parts))
+    except (NoSuchTableError, NoSuchNamespaceError):
+        raise DataError(f"the catalog {catalog} has no table {'.'.join(parts)}") from None
+    except Exception as error:  # each kind of catalog has errors of its own
+        raise DataError(
+            f"the catalog {catalog} cannot be read ({first_line(error)}): see its settings in "
+            "pyiceberg's configuration"
+        ) from None
+    return _read_table(lambda: (table.metadata, table.io), snapshot, timestamp)
+
+
+def _require_library() -> None:
+    try:
+        import pyiceberg.exceptions  # noqa: F401
     except ImportError:
         raise DataError(
             "an Iceberg table, whose folder holds files of earlier versions too, is read with the "
             "pyiceberg library, which is not installed: pip install 'hpsearch[iceberg]'"
         ) from None
-    file = _find_metadata_file(path) if path.is_dir() else path
+
+
+def _find_catalog(name: str) -> dict[str, Any]:
+    """Return the settings of a catalog in pyiceberg's configuration, read anew."""
+    from pyiceberg.utils.config import Config
+
+    config = Config()
+    settings = config.get_catalog_config(name)
+    if settings is None:
+        known = ", ".join(sorted(config.config.get("catalog") or {})) or "none"
+        raise DataError(
+            f"pyiceberg's configuration has no catalog {name!r}. Known: {known}. Describe it in "
+            f"~/.pyiceberg.yaml, or in PYICEBERG_CATALOG__{name.upper()}__URI"
+        )
+    return dict(settings)
+
+
+def _read_table(
+    load: Callable[[], tuple[Any, Any]], snapshot: int | None, timestamp: datetime | None
+) -> tuple[Any, int]:
+    """Read a snapshot of the table whose metadata and files `load` returns."""
+    from pyiceberg.exceptions import ResolveError, ValidationError
+
     try:
-        metadata = _load_metadata(file)
+        metadata, files = load()
         if timestamp is not None:
             history = [(e.snapshot_id, e.timestamp_ms) for e in metadata.snapshot_log]
             snapshot = find_version_at(timestamp, history)
         snapshot = _require_snapshot(metadata, snapshot)
-        files = TableFiles(file.parent.parent, metadata.location)
         return _read_snapshot(metadata, files, snapshot), snapshot
     except FileNotFoundError as error:
         raise DataError(
@@ -132,7 +198,7 @@ def _require_snapshot(metadata: Any, snapshot: int | None) -> int:
     return int(snapshot)
 
 
-def _read_snapshot(metadata: Any, files: TableFiles, snapshot: int) -> Any:
+def _read_snapshot(metadata: Any, files: Any, snapshot: int) -> Any:
     """Read the rows of a snapshot without those that its delete files mark."""
     from pyiceberg.expressions import AlwaysTrue
     from pyiceberg.io.pyarrow import ArrowScan

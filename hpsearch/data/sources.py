@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import DataError, SpecError
 from ..platforms.paths import starts_with_drive
-from ..spec.data_spec import DataSpec, QuerySpec
+from ..spec.data_spec import CATALOG_SCHEME, DataSpec, QuerySpec
 from ..spec.function_reference import is_reference, load_function_once, resolve_reference
 from .address_cache import open_address
 from .addresses import find_scheme, to_local_path
@@ -37,7 +37,7 @@ from .query_source import read_query
 from .row_store import FOLDER
 from .source_table import SourceTable, cast_to_text, find_text_columns, normalize_source
 from .table_union import unite_tables
-from .versioned_table import find_table_format, read_version
+from .versioned_table import find_table_format, read_catalog_version, read_version
 
 NOTHING_PINNED: Mapping[str, str] = MappingProxyType({})
 SKLEARN_DATASETS = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
@@ -120,6 +120,8 @@ def _open_source(location: str, reading: _Reading) -> SourceTable:
         return _open_address(location, reading)
     try:
         is_file = (folder / location).exists() or glob.has_magic(location)
+        if scheme == CATALOG_SCHEME and not is_file:
+            return read_catalog_version(location, rest, data, reading.pinned)
         if (rest or is_reference(location)) and not is_file:
             return _call_user_function(location, data, folder)
         whole = folder / Path(location).expanduser()

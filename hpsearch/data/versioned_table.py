@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError
 from ..spec.data_spec import DataSpec
 from .delta_source import read_delta
-from .iceberg_source import METADATA, METADATA_SUFFIX, read_iceberg
+from .iceberg_source import METADATA, METADATA_SUFFIX, read_catalog_table, read_iceberg
 from .partitions import DELTA, ICEBERG, identify_table_format
 from .source_table import SourceTable
 
@@ -42,16 +43,35 @@ def read_version(
     location: str, path: Path, found: TableFormat, data: DataSpec, pinned: Mapping[str, str]
 ) -> SourceTable:
     """Read the declared version of a table, else the pinned one, else the newest."""
+    name = path.name if path.is_dir() else path.parent.parent.name
+    return _read_version(location, name, partial(found.read, path), found, data, pinned)
+
+
+def read_catalog_version(
+    location: str, name: str, data: DataSpec, pinned: Mapping[str, str]
+) -> SourceTable:
+    """Read a version of the table `CATALOG.NAMESPACE.TABLE`, as `read_version` does."""
+    read = partial(read_catalog_table, name)
+    return _read_version(location, name.split(".")[-1], read, FORMATS[ICEBERG], data, pinned)
+
+
+def _read_version(
+    location: str,
+    name: str,
+    read: Callable[[int | None, datetime | None], tuple[Any, int]],
+    found: TableFormat,
+    data: DataSpec,
+    pinned: Mapping[str, str],
+) -> SourceTable:
     version, timestamp = None, None
     if location == data.source:
         version, timestamp = data.version, data.timestamp
     before = pinned.get(location, "")
     if version is None and before.startswith(found.prefix):
         version, timestamp = int(before.removeprefix(found.prefix)), None
-    table, read = found.read(path, version, timestamp)
-    note = found.version.format(read)
+    table, number = read(version, timestamp)
+    note = found.version.format(number)
     if table.num_rows == 0:
         raise DataError(f"there are no rows in {note}")
-    versions = {location: f"{found.prefix}{read}"}
-    name = path.name if path.is_dir() else path.parent.parent.name
+    versions = {location: f"{found.prefix}{number}"}
     return SourceTable(name, table, notes=(note,), versions=versions)

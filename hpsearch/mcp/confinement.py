@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import SpecError
-from ..spec.data_spec import QuerySpec
+from ..spec.data_spec import CATALOG_SCHEME, QuerySpec
 from ..spec.inheritance import EXTENDS, SHIPPED
 from ..spec.study_file import StudyFile, load_file
 from ..spec.yaml_lines import parse_yaml
 from ..study.user_code import find_references
 
 EXECUTORS = ("processes", "inline")  # on this machine
+CATALOG_TABLE = f"{CATALOG_SCHEME}:"  # the beginning of a source
 
 
 def load_confined(spec: str, root: Path, *, allow_code: bool) -> StudyFile:
@@ -82,7 +83,7 @@ def _check_sources(file: StudyFile, root: Path, spec: str, code: list[str]) -> N
     for source in (data.source, data.test_source):
         if source is None or source in code:
             continue
-        if isinstance(source, QuerySpec) or "://" in source:
+        if isinstance(source, QuerySpec) or "://" in source or source.startswith(CATALOG_TABLE):
             raise SpecError(f"{spec}: data.source: a client's study reads files below {root}")
         if source.startswith("sklearn:"):
             continue

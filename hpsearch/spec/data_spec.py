@@ -22,6 +22,8 @@ from pydantic import (
 from .pinball import name_pinball
 from .section import Section
 
+CATALOG_SCHEME = "iceberg"  # a source iceberg:CATALOG.NAMESPACE.TABLE
+
 Task = Literal["binary", "multiclass", "multilabel", "regression"]
 Impute = Literal["median", "mean", "most_frequent"] | float  # a number: that constant
 Scaling = Literal["standard", "minmax", "robust", "robust_clip", "quantile", "none"]

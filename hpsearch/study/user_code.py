@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..models import strip_convention
 from ..platforms.paths import relative_to
+from ..spec.data_spec import CATALOG_SCHEME
 from ..spec.function_reference import is_reference, read_file, resolve_reference
 from ..spec.study_file import StudyFile
 
@@ -45,8 +46,8 @@ def find_references(file: StudyFile) -> list[str]:
 
 
 def _is_source(name: str, folder: Path) -> bool:
-    """Whether a source is a file or a scikit-learn data set, not a function."""
-    return name.startswith("sklearn:") or (folder / name).exists()
+    """Whether a source is a file, a scikit-learn data set or a catalog's table, not a function."""
+    return name.startswith(("sklearn:", f"{CATALOG_SCHEME}:")) or (folder / name).exists()
 
 
 def compute_digests(references: Iterable[str], folder: Path) -> dict[str, str]:

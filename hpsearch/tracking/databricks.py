@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..compat.mlflow import registry_uri
 from ..errors import PromotionError, TrackingError, first_line
@@ -57,14 +57,30 @@ def experiment_name(uri: str, study: str) -> str:
     return named if named.startswith("/") else f"/Users/{_find_user(uri)}/{study}"
 
 
-@cache
-def _find_user(uri: str) -> str:
+def workspace_page(uri: str, page: str) -> str:
+    """Return the address in a workspace of a page of MLflow's, such as `#/experiments/1/runs?…`.
+
+    Raises:
+        TrackingError: If no login names the workspace.
+    """
+    try:
+        host = _open_workspace(uri).config.host
+    except Exception as error:  # the SDK raises several kinds
+        raise TrackingError(f"{uri}: {first_line(error)[:300]}. {LOGIN_NEEDED}") from None
+    return f"{host}/ml/{page.removeprefix('#/').partition('?')[0]}"
+
+
+def _open_workspace(uri: str) -> Any:
     from databricks.sdk import WorkspaceClient
 
     profile = uri.partition("://")[2]
+    return WorkspaceClient(profile=profile) if profile else WorkspaceClient()
+
+
+@cache
+def _find_user(uri: str) -> str:
     try:
-        client = WorkspaceClient(profile=profile) if profile else WorkspaceClient()
-        user = client.current_user.me().user_name
+        user: str | None = _open_workspace(uri).current_user.me().user_name
     except Exception as error:  # the SDK raises several kinds
         raise TrackingError(
             f"{uri}: the workspace refuses the login: {first_line(error)[:300]}"

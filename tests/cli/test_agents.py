@@ -198,6 +198,7 @@ def test_a_cancelled_call_stops_the_study_and_the_next_one_continues_it(folder):
         (("rows.csv", "link.csv"), "is outside"),
         (("rows.csv", "/etc/*.conf"), "is outside"),
         (("rows.csv", "s3://bucket/rows.csv"), "reads files below"),
+        (("rows.csv", "iceberg:lake.sales.rows"), "reads files below"),
         (("rows.csv", "{sql: select 1, connection: DB, order_by: [a]}"), "reads files below"),
         (("rows.csv", '"${HOME}/rows.csv"'), "environment variables"),
         (("rows.csv", "own.py:rows"), "--allow-code"),

@@ -299,3 +299,62 @@ def test_mlflow_records_the_snapshot_with_its_address(location, kind):
     assert {"uri": location, "iceberg_snapshot_id": "3"} == json.loads(fields["source"])
     found = get_dataset_source_from_json(fields["source"], fields["source_type"])
     assert (kind, location) == (fields["source_type"], found.to_dict()["uri"])
+
+
+@pytest.fixture
+def configured(table, catalog, monkeypatch) -> SimpleNamespace:
+    """The catalog, as a user describes it to pyiceberg."""
+    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__URI", catalog.properties["uri"])
+    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__WAREHOUSE", catalog.properties["warehouse"])
+    return table
+
+
+def test_a_catalog_names_the_table_and_its_snapshots(configured, tmp_path):
+    named = "iceberg:lake.lake.rows"
+    newest, first = configured.log[-1], configured.log[0]
+    source = read(tmp_path, named)
+    assert read(configured.folder).table.equals(source.table)
+    assert ("rows", {named: record(newest)}) == (source.name, source.versions)
+    for older in (
+        read(tmp_path, named, version=first.snapshot_id),
+        read(tmp_path, named, pinned={named: record(first)}),
+    ):
+        assert sort_rows(TABLE) == sort_rows(older.table)
+        assert {named: record(first)} == older.versions
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("iceberg:rows", "is iceberg:CATALOG.NAMESPACE.TABLE"),
+        ("iceberg:lake.rows", "is iceberg:CATALOG.NAMESPACE.TABLE"),
+        ("iceberg:lake..rows", "is iceberg:CATALOG.NAMESPACE.TABLE"),
+        ("iceberg:sea.lake.rows", r"has no catalog 'sea'\. Known: lake\. .*CATALOG__SEA__URI"),
+        ("iceberg:lake.lake.rivers", r"the catalog lake has no table lake\.rivers"),
+        ("iceberg:lake.ocean.rows", r"the catalog lake has no table ocean\.rows"),
+    ],
+)
+def test_a_table_that_no_catalog_has_is_refused(configured, tmp_path, source, message):
+    with pytest.raises(DataError, match=f"{source}: .*{message}"):
+        read(tmp_path, source)
+
+
+def test_a_catalog_that_does_not_answer_is_told_without_its_password(tmp_path, monkeypatch):
+    pytest.importorskip("pyiceberg", reason="pyiceberg is not installed")
+    monkeypatch.setenv("PYICEBERG_CATALOG__LAKE__URI", "http://me:hunter2@127.0.0.1:9/catalog")
+    with pytest.raises(DataError, match="the catalog lake cannot be read") as raised:
+        read(tmp_path, "iceberg:lake.lake.rows")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_study_of_a_catalogs_table_goes_on_with_its_snapshot(configured, tmp_path):
+    spec = {
+        "study": "cataloged",
+        "data": {"source": "iceberg:lake.lake.rows", "target": "y", "test_fraction": 0},
+        "training": {"epochs": 1},
+        "search_space": {"units": 4},
+        "budget": {"trials": 1},
+    }
+    dataset = hpsearch.check(spec).dataset
+    assert dataset.n_rows == read(tmp_path, "iceberg:lake.lake.rows").table.num_rows
+    assert {"iceberg:lake.lake.rows": record(configured.log[-1])} == dataset.versions

@@ -4,6 +4,7 @@ import importlib.util
 import shutil
 import sqlite3
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -137,6 +138,20 @@ def postgresql_query(monkeypatch: pytest.MonkeyPatch):
         yield {"sql": "SELECT * FROM t", "connection": "POSTGRESQL_ROWS", "order_by": ["id"]}
 
 
+def write_iceberg(folder: Path) -> str:
+    """Write the table as Iceberg, other rows first; returns its folder."""
+    sql = pytest.importorskip("pyiceberg.catalog.sql", reason="pyiceberg is not installed")
+    folder.mkdir()
+    properties = {"uri": f"sqlite:///{folder / 'catalog.db'}", "warehouse": folder.as_uri()}
+    catalog = sql.SqlCatalog("lake", **properties)
+    catalog.create_namespace("lake")
+    made = catalog.create_table("lake.t", TABLE.schema)
+    made.append(TABLE.slice(0, 30))
+    made.overwrite(TABLE)
+    catalog.close()
+    return urlsplit(made.location()).path
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_every_source_gives_the_same_trials(sources, bucket, postgresql_query, tmp_path):
@@ -148,6 +163,7 @@ def test_every_source_gives_the_same_trials(sources, bucket, postgresql_query, t
         bucket.upload_file(str(path), f"parts/{path.name}")
     files = {"sql": f"SELECT * FROM '{tmp_path}/parts/*.parquet'", "connection": "duckdb"}
     found = {name: str(tmp_path / sources[name]) for name in ("csv", "parquet", "hive")}
+    found |= {"iceberg": write_iceberg(tmp_path / "iceberg")}
     found |= {"delta": str(tmp_path / "delta"), "s3": "s3://same-rows/parts"}
     found |= {"postgresql": postgresql_query, "duckdb": {**files, "order_by": ["id"]}}
     scores = {}

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 import synthetic
+from click.testing import CliRunner
 from managed_server import ManagedServer, managed_server
 from mlflow import MlflowClient
 from mlflow_server import TrackingServer
 
+from hpsearch.cli import main
 from hpsearch.errors import PromotionError, TrackingError
 from hpsearch.promotion.model_loading import fetch_model
 from hpsearch.promotion.reference import Reference
@@ -56,6 +58,8 @@ def test_a_study_is_sent_to_the_experiment_of_its_name_in_the_users_folder(
     files = {file.path for file in client.list_artifacts(run.run_id)}
     assert {"spec.yaml", "environment.json", "journal.jsonl"} <= files
     assert any("/fs/files/WorkspaceInternal" in path for _, path, _ in workspace.seen)
+    page = CliRunner().invoke(main, ["ui", "workspace", "--tracking-uri", "databricks"])
+    assert f"{workspace.uri}/ml/experiments/{experiment.experiment_id}/runs" == page.output.strip()
     again = verify_study(journal, "databricks")
     assert [] == again.lacked
 
