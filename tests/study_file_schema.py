@@ -43,8 +43,8 @@ def is_refused_by_structure(error: ValidationError) -> bool:
     """Whether a schema can express one of the mistakes."""
     return any(
         e["type"] not in ("value_error", "finite_number")  # JSON has no infinite number
-        # 3.0 is an integer to a schema, and the bounds of a number in quotes are not looked at
-        and not (e["type"] == "int_type" and isinstance(e["input"], float))
+        # 3.0 and 1e19 are integers to a schema; the bounds of a number in quotes are not looked at
+        and not (e["type"] in ("int_type", "int_parsing_size") and isinstance(e["input"], float))
         and not (e["type"].split("_")[0] in ("greater", "less") and isinstance(e["input"], str))
         for e in error.errors()
     )
