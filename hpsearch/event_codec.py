@@ -69,6 +69,8 @@ def to_json(event: Event) -> dict[str, Any]:
         record[field.key] = getattr(event, field.name)
     if isinstance(event, EpochFinished):
         record["metrics"] = _omit_scores(event)
+        if event.values is None:
+            del record["values"]
     return record
 
 
@@ -134,7 +136,8 @@ def from_json(record: Any) -> Event:
             record = _restore_scores(record)
         elif kind == WinnerEvaluated.kind and "baseline" in record:  # earlier: one
             record = {**record, "baselines": [each for each in [record["baseline"]] if each]}
-        if (keys := _PLAIN.get(kind)) is not None:
+        if (plain := _PLAIN.get(kind)) is not None:
+            keys = (*plain[0], *(key for key in plain[1] if key in record))
             return known(seq=seq, time=time, **{key: record[key] for key in keys})
         found = {
             field.name: record[field.key]
@@ -254,9 +257,12 @@ _KINDS = {made.kind: made for made in KINDS}
 _FIELDS = {made.kind: _fields_of(made) for made in KINDS}
 # Kinds whose fields are all required plain values, as in most lines.
 _PLAIN = {
-    kind: tuple(field.key for field in each)
+    kind: (
+        tuple(field.key for field in each if field.is_required),
+        tuple(field.key for field in each if not field.is_required),
+    )
     for kind, each in _FIELDS.items()
-    if all(f.is_required and f.decode is None and f.key == f.name for f in each)
+    if all(f.decode is None and f.key == f.name for f in each)
 }
 _RUN_KINDS = tuple(made.kind for made in RUNS)
 

@@ -364,6 +364,8 @@ class EpochFinished(Event):
     attempt: int
     epoch: int  # 0-based
     scores: list[float]  # objective on the validation rows, per fold
+    # Values of several objectives at the best epoch so far; None: not yet known.
+    values: Sequence[float | None] | None = None
     metrics: Mapping[str, list[float]]  # last on disk, so that `event_codec` can skip it
 
 

@@ -221,6 +221,7 @@ _EVENTS: dict[str, Form] = {
         **_TRIAL,
         "epoch": _WHOLE,
         "scores": (_is_nonempty_numbers, "a list of numbers"),
+        "values": _optional((_list_of(_or_none(_is_number)), "a list of numbers")),
         "metrics": (
             _mapping_of(_or_none(_is_nonempty_numbers)),  # null: equal to the scores
             "lists of numbers by name",

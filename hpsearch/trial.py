@@ -74,6 +74,7 @@ class EpochReport:
     epoch: int  # 0-based
     scores: np.ndarray  # objective on the validation rows, shape (n_folds,)
     metrics: Mapping[str, np.ndarray]  # "train/loss", "val/loss", "val/<metric>": (n_folds,)
+    costs: Mapping[str, float] = field(default_factory=dict)  # objectives known so far
     checkpoint: bytes | None = field(default=None, repr=False)  # see `training.checkpoint`
 
 
@@ -140,6 +141,8 @@ class Trial:
     n_parameters: int | None = None
     latency_ms: float | None = None  # latency of one batch, if it is an objective
     values: Sequence[float] | None = None  # values of several objectives
+    # The same after each epoch, at the best one so far; None: not yet known.
+    epoch_values: list[Sequence[float | None]] | None = None
     trainer: str = ""
     error: str | None = None
     traceback: str | None = None
@@ -181,6 +184,7 @@ class Trial:
             scores=list(self.scores),
             folds=[],
             curves={name: list(rows) for name, rows in self.curves.items()},
+            epoch_values=None if self.epoch_values is None else list(self.epoch_values),
         )
 
     def refit_spec(self, seed: int) -> TrialSpec:

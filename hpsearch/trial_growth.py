@@ -36,6 +36,8 @@ def _add_epoch(trial: Trial, event: EpochFinished) -> bool:
     trial.state = "RUNNING"
     trial.times.append(event.time)
     trial.scores.append(event.scores)
+    if event.values is not None:
+        trial.epoch_values = [*(trial.epoch_values or ()), event.values]
     for name, values in event.metrics.items():
         trial.curves.setdefault(name, []).append(values)
     return True

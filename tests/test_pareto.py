@@ -1,11 +1,13 @@
 """Pareto fronts of points, and of trials with several objectives."""
 
+import numpy as np
 import synthetic
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.history import History
 from hpsearch.pareto import add_to_front, dominates
+from hpsearch.search.pruners.pareto_order import order_by_fronts
 
 MAXIMIZE = (True, False)
 POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=30)
@@ -62,3 +64,16 @@ def test_a_study_of_one_objective_has_no_front():
 def test_a_new_member_of_the_front_is_an_improvement():
     assert 0 == study((0.7, 10), (0.6, 5)).since_improvement
     assert 2 == study((0.7, 10), (0.6, 10), (0.5, 11)).since_improvement
+
+
+@given(POINTS)
+def test_an_order_by_fronts_names_each_point_once_and_none_before_one_that_dominates_it(points):
+    order = order_by_fronts(np.array(points).reshape(-1, 2))
+    assert list(range(len(points))) == sorted(order)
+    for later, index in enumerate(order):
+        worse = [points[other] for other in order[later + 1 :]]
+        assert not any(dominates(p, points[index], ("minimize", "minimize")) for p in worse)
+
+
+def test_a_front_is_ordered_so_that_its_ends_come_first_whatever_their_scale():
+    assert [0, 9] == order_by_fronts(np.array([(n, 10.0 ** (9 - n)) for n in range(10)]))[:2]

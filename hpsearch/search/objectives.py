@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..trial import Trial, TrialResult, mean
+from ..trial import Direction, EpochReport, Trial, TrialResult, is_better, mean
 
 COSTS = ("parameters", "latency_ms")  # objectives that are not metrics; minimized
 
@@ -27,3 +27,29 @@ def objective_values(trial: Trial, result: TrialResult, names: Sequence[str]) ->
             curve = result.curves.get(f"val/{name}", trial.curves.get(f"val/{name}", ()))
             values.append(mean([float(score) for score in curve[result.best_epoch]]))
     return None if None in values else [float(v) for v in values if v is not None]
+
+
+def values_after_epoch(
+    trial: Trial, report: EpochReport, objectives: Sequence[tuple[str, Direction]]
+) -> list[float | None] | None:
+    """Return the objectives' values at the best epoch so far; None with a single objective.
+
+    Args:
+        trial: The trial without the reported epoch.
+        report: Its next epoch.
+        objectives: Names and directions.
+    """
+    if len(objectives) == 1:
+        return None
+    before = trial.epoch_values[-1] if trial.epoch_values else [None] * len(objectives)
+    score, best = mean([float(s) for s in report.scores]), before[0]
+    is_best = best is None or is_better(score, best, objectives[0][1])
+    values: list[float | None] = []
+    for (name, _), known in zip(objectives, before, strict=True):
+        if name in COSTS:
+            values.append(report.costs.get(name, known))
+        elif is_best:
+            values.append(mean([float(v) for v in report.metrics[f"val/{name}"]]))
+        else:
+            values.append(known)
+    return values

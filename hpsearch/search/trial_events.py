@@ -7,14 +7,15 @@ from ..execution.executor import Started
 from ..history import History
 from ..trial import EpochReport, FoldReport, TrialResult
 from .event_writer import EventWriter, to_list
-from .objectives import objective_values
+from .objectives import objective_values, values_after_epoch
 
 
 def make_progress_event(
     report: Started | EpochReport | FoldReport, history: History
 ) -> TrialStarted | EpochFinished | FoldFinished:
     """Convert a report about a running trial to its event."""
-    attempt = history.latest(report.trial).attempt
+    trial = history.latest(report.trial)
+    attempt = trial.attempt
     match report:
         case Started(number):
             return TrialStarted(trial=number, attempt=attempt)
@@ -24,6 +25,7 @@ def make_progress_event(
                 attempt=attempt,
                 epoch=report.epoch,
                 scores=to_list(report.scores),
+                values=values_after_epoch(trial, report, history.objectives),
                 metrics={name: to_list(values) for name, values in report.metrics.items()},
             )
         case FoldReport():

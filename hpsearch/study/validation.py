@@ -14,7 +14,7 @@ from ..execution.executor import EXECUTORS
 from ..models import find_family, format_unknown_family
 from ..plugins import describe_known, find_plugin
 from ..search.objectives import COSTS
-from ..search.pruners import PRUNERS, find_pruner
+from ..search.pruners import PRUNERS, SEVERAL_OBJECTIVES, find_pruner
 from ..search.pruners.fold_race import min_folds_to_reject
 from ..search.samplers import find_sampler_problems
 from ..spec import feasibility, type_coercion
@@ -204,8 +204,9 @@ def _check_pruner(study: CheckedStudy) -> Iterator[tuple[str, str]]:
     if spec.pruner is None or spec.pruner.kind == "none":
         return
     kind, options = spec.pruner.kind, spec.pruner.options
-    if spec.objectives:
-        yield "pruner.kind", "with several objectives no trial is pruned: leave it out, or say none"
+    if spec.objectives and kind not in SEVERAL_OBJECTIVES:
+        allowed = ", ".join(SEVERAL_OBJECTIVES)
+        yield "pruner.kind", f"{kind} compares one objective. For several: {allowed}, none"
     elif kind == "threshold" and not {"lower", "upper"} & options.keys():
         yield "pruner.kind", "threshold needs lower, upper or both, in units of the objective"
     elif options.get("lower", -math.inf) > options.get("upper", math.inf):

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..trial import TrialResult, TrialSpec, Value
+from ..trial import EpochReport, TrialResult, TrialSpec, Value
 from .problem import Problem
 from .trainer import ReportGenerator, Trainer
 
 if TYPE_CHECKING:
     import keras
 
+LATENCY = "latency_ms"  # the objective
 BATCH_ROWS = 32  # per batch, the default of `keras.Model.predict`
 N_WARM_UP_CALLS = 3  # warm-up calls; the first compiles
 N_CALLS, N_SERVED_CALLS = 60, 10
@@ -48,15 +49,31 @@ class LatencyTrainer:
     def train(self, trials: Sequence[TrialSpec]) -> ReportGenerator:
         """See `trainer.Trainer.train`."""
         specs = {trial.number: trial for trial in trials}
+        measured: dict[int, float] = {}
+
+        def latency_of(number: int) -> float:
+            if number not in measured:
+                spec = specs[number]
+                measured[number] = measure_latency_ms(self._problem, spec.params, spec.seed)
+            return measured[number]
+
+        def add_cost(report: EpochReport) -> EpochReport:
+            """Add the latency where the pruner decides."""
+            if report.epoch + 1 not in specs[report.trial].rungs:
+                return report
+            return replace(report, costs={**report.costs, LATENCY: latency_of(report.trial)})
+
         reports = self.trainer.train(trials)
         answer: Collection[int] | None = None
         try:
             while True:
                 message = reports.send(answer)
-                if isinstance(message, TrialResult) and message.state == "COMPLETE":
-                    spec = specs[message.number]
-                    latency = measure_latency_ms(self._problem, spec.params, spec.seed)
-                    message = replace(message, latency_ms=latency)
+                if not isinstance(message, TrialResult):
+                    message = [
+                        add_cost(r) for r in message if isinstance(r, EpochReport)
+                    ] or message
+                elif message.state == "COMPLETE" or message.number in measured:
+                    message = replace(message, latency_ms=latency_of(message.number))
                 answer = yield message
         except StopIteration:
             return

@@ -29,7 +29,8 @@ def make_trainer(kind: str, problem: Problem, *, earlier: Trainer | None = None)
         from .latency import LatencyTrainer
 
         own = earlier.trainer if isinstance(earlier, LatencyTrainer) else None
-        alone = replace(problem, cost_objectives=())
+        others = tuple(cost for cost in problem.cost_objectives if cost != "latency_ms")
+        alone = replace(problem, cost_objectives=others)
         return LatencyTrainer(make_trainer(kind, alone, earlier=own), problem)
     if kind == "vectorized":
         from .vectorized import VectorizedTrainer

@@ -116,7 +116,7 @@ class TrialProgress:
             self.rows.setdefault(name, []).append(values)
         scores = measured[self._objective]
         self._note_best(scores, restored.best_predictions)
-        return EpochReport(self.trial.number, epoch, scores, measured)
+        return EpochReport(self.trial.number, epoch, scores, measured, self._costs)
 
     def advance(self, measure: Callable[[], EpochMeasures]) -> EpochReport | TrialResult:
         """Record the result of `measure`; returns a result if the trial fails in this epoch."""
@@ -147,7 +147,7 @@ class TrialProgress:
         if reason := why_diverged({**vital, self.problem.objective: scores}):
             return reason
         self._note_best(scores, outputs)
-        return EpochReport(self.trial.number, epoch, scores, measured)
+        return EpochReport(self.trial.number, epoch, scores, measured, self._costs)
 
     def _note_best(self, scores: np.ndarray, outputs: Sequence[np.ndarray]) -> None:
         mean = orient(float(np.asarray(scores, np.float64).mean()), self.direction)
@@ -209,6 +209,13 @@ class TrialProgress:
     @property
     def _objective(self) -> str:
         return f"val/{self.problem.objective}"
+
+    @property
+    def _costs(self) -> dict[str, float]:
+        """The costs that the network has, if they are objectives."""
+        if "parameters" not in self.problem.cost_objectives or self.n_parameters is None:
+            return {}
+        return {"parameters": self.n_parameters}
 
     @property
     def _seconds(self) -> float:

@@ -1,5 +1,6 @@
 """Studies of real networks with pruning, early stopping, or several objectives."""
 
+from collections import Counter
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -181,6 +182,18 @@ def test_several_objectives_end_in_a_front_of_trials_that_none_is_better_than(se
         assert (trial in front) == (not beaten)
     assert several.best is front[0]
     assert max(t.score for t in several.trials) == several.best.score
+
+
+def test_trials_with_several_objectives_are_pruned_by_the_values_that_the_journal_holds(study):
+    objectives = [{"metric": name} for name in ("roc_auc", "parameters", "latency_ms")]
+    whole = study("fronts", trials=6, objectives=objectives, pruner={"kind": "halving"})
+    assert {"COMPLETE": 2, "PRUNED": 4} == Counter(t.state for t in whole.trials)
+    for trial in whole.trials:
+        score, parameters, latency = trial.epoch_values[-1]
+        assert (trial.score, trial.n_parameters, trial.latency_ms) == (score, parameters, latency)
+    assert scores(whole) == scores(
+        study("fronts", trials=6, objectives=objectives, pruner={"kind": "halving"})
+    )  # read without curves, as by a resumed study
 
 
 def test_the_front_is_shown_in_the_table_the_note_and_a_figure(several, tmp_path, capsys):

@@ -15,6 +15,7 @@ from .halving import Halving
 from .optuna_pruner import OptunaPruner
 
 DEFAULT = "hyperband"  # benchmarks/pruners.md: ahead of ASHA alone at both budgets
+SEVERAL_OBJECTIVES = ("asha", "halving", "hyperband")  # those that compare Pareto fronts
 MIN_EPOCHS = 9  # minimum epochs to prune by default: two brackets
 
 PrunerOptions = Mapping[str, Any]

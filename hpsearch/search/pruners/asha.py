@@ -14,10 +14,19 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ...history import History
-from ...trial import Direction, Trial, derive_seed
-from .rungs import count_better, count_survivors, geometric_rungs, other_trials, score_after
+from ...trial import Trial, derive_seed
+from .rungs import (
+    count_better,
+    count_survivors,
+    dominated_share,
+    geometric_rungs,
+    other_trials,
+    score_after,
+)
 
 logger = logging.getLogger("hpsearch.search")
+
+MAX_DOMINATING = 0.03  # share of the trials at a rung; chosen on the tasks of benchmarks/objectives
 
 
 class Asha:
@@ -47,7 +56,7 @@ class Asha:
         """See `Pruner`."""
         return {
             trial.number: is_behind_peers(
-                trial, other_trials(trial, history.trials), history.direction, eta=self._eta
+                trial, other_trials(trial, history.trials), history, eta=self._eta
             )
             for trial in waiting
         }
@@ -101,17 +110,20 @@ class Hyperband:
             peers = [
                 t for t in other_trials(trial, history.trials) if self.bracket_of(t.number) == own
             ]
-            verdicts[trial.number] = is_behind_peers(trial, peers, history.direction, eta=self._eta)
+            verdicts[trial.number] = is_behind_peers(trial, peers, history, eta=self._eta)
         return verdicts
 
 
-def is_behind_peers(
-    trial: Trial, peers: Sequence[Trial], direction: Direction, *, eta: int
-) -> bool:
+def is_behind_peers(trial: Trial, peers: Sequence[Trial], history: History, *, eta: int) -> bool:
     """Whether `trial` is not among the best 1/eta of the trials at its rung, itself included.
 
-    With fewer than eta trials, the best one continues.
+    With fewer than eta trials, the best one continues. With several objectives, whether more than
+    `MAX_DOMINATING` of these trials dominate it: a front has no fixed share of the trials.
     """
+    direction = history.direction
+    if len(history.objectives) > 1:
+        share = dominated_share(trial, peers, trial.n_epochs, history)
+        return share is None or share > MAX_DOMINATING
     score = score_after(trial, trial.n_epochs, direction)
     if score is None:
         return True

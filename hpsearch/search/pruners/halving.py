@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...history import History
-from ...trial import Direction, Trial, orient
-from .rungs import count_survivors, score_after
+from ...trial import Trial
+from .rungs import count_survivors, rank_trials
 
 
 class Halving:
@@ -45,13 +45,12 @@ class Halving:
             members = [t for t in history.trials if t.number // self.bracket == own]
             if all(t.is_finished or t.n_epochs >= trial.n_epochs for t in members):
                 verdicts[trial.number] = trial.number not in self._survivors(
-                    members, trial.n_epochs, history.direction
+                    members, trial.n_epochs, history
                 )
         return verdicts
 
-    def _survivors(self, members: Sequence[Trial], rung: int, direction: Direction) -> list[int]:
-        """Return the best trials at a rung; of ties, the earlier first."""
-        scores = {t.number: score_after(t, rung, direction) for t in members}
-        order = sorted((-orient(s, direction), n) for n, s in scores.items() if s is not None)
+    def _survivors(self, members: Sequence[Trial], rung: int, history: History) -> list[int]:
+        """Return the best trials at a rung."""
         halvings = self._rungs.index(rung) + 1
-        return [n for _, n in order[: count_survivors(len(members), self._eta**halvings)]]
+        n_survivors = count_survivors(len(members), self._eta**halvings)
+        return rank_trials(members, rung, history)[:n_survivors]

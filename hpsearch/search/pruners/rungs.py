@@ -1,11 +1,15 @@
-"""Rank a trial among others after some epochs. Pure functions of curves."""
+"""Rank trials after some epochs. Pure functions of curves."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
+from ...history import History
 from ...trial import Direction, Trial, is_better, orient
+from .pareto_order import order_by_fronts
 
 
 def score_after(trial: Trial, epochs: int, direction: Direction) -> float | None:
@@ -19,6 +23,61 @@ def score_after(trial: Trial, epochs: int, direction: Direction) -> float | None
     if not means or trial.state == "FAILED" or (trial.n_epochs < epochs and not ended_early):
         return None
     return max(means, key=lambda mean: orient(mean, direction))
+
+
+def rank_trials(trials: Sequence[Trial], epochs: int, history: History) -> list[int]:
+    """Return the numbers of the trials that have reached `epochs`, best first.
+
+    By their scores; of ties, the earlier first. With several objectives by Pareto fronts, of the
+    objectives that are known of all of them.
+    """
+    if len(history.objectives) == 1:
+        scores = {t.number: score_after(t, epochs, history.direction) for t in trials}
+        ranked = [(-orient(s, history.direction), n) for n, s in scores.items() if s is not None]
+        return [number for _, number in sorted(ranked)]
+    numbers, costs = _costs_after(trials, epochs, history)
+    return [numbers[index] for index in order_by_fronts(costs)]
+
+
+def dominated_share(
+    trial: Trial, peers: Sequence[Trial], epochs: int, history: History
+) -> float | None:
+    """Return the share of the trials at `epochs`, with itself, that dominate `trial` there.
+
+    In the objectives that are known of all these trials. None as in `score_after`.
+    """
+    numbers, costs = _costs_after([trial, *peers], epochs, history)
+    if trial.number not in numbers:
+        return None
+    own = costs[numbers.index(trial.number)]
+    return float(((costs <= own).all(axis=1) & (costs < own).any(axis=1)).mean())
+
+
+def _costs_after(
+    trials: Sequence[Trial], epochs: int, history: History
+) -> tuple[list[int], np.ndarray]:
+    """Return the numbers of the trials that have reached `epochs`, ascending, and their values.
+
+    The values, shape (n_trials, n_objectives), are of the objectives that are known of all these
+    trials; smaller is better.
+    """
+    found = {t.number: _values_after(t, epochs) for t in sorted(trials, key=lambda t: t.number)}
+    known = {number: values for number, values in found.items() if values is not None}
+    values = np.array(list(known.values()), float).reshape(-1, len(history.objectives))
+    costs = -np.column_stack(
+        [orient(values[:, index], d) for index, (_, d) in enumerate(history.objectives)]
+    )
+    return list(known), costs[:, np.isfinite(costs).all(axis=0)]
+
+
+def _values_after(trial: Trial, epochs: int) -> Sequence[float | None] | None:
+    """Return the objectives' values of `trial` after `epochs`; None as in `score_after`."""
+    if trial.state == "FAILED":
+        return None
+    after = trial.epoch_values or ()
+    if len(after) >= epochs:
+        return after[epochs - 1]
+    return trial.values if trial.state == "COMPLETE" else None
 
 
 def count_better(score: float, others: Iterable[float], direction: Direction) -> int:

@@ -1,0 +1,219 @@
+"""Several objectives: the error of LCBench networks and their number of weights, with pruning.
+
+    python benchmarks/objectives.py run --results FILE [--seeds 5]   # append what is missing
+    python benchmarks/objectives.py table --results FILE             # print the table
+
+A study of each sampler trains without a pruner for 40 full trainings, and once with each pruner for
+as many epochs. Counted are the epochs after which the front of the *complete* trials has the
+hypervolume that the study without a pruner has at its end. Pruned trials are in no front.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pruners import our_space
+from sampler_tasks import EPOCHS, LCBENCH_TASKS, Params, Task, lcbench, load_surrogate
+
+from hpsearch.event_codec import from_json
+from hpsearch.history import History
+from hpsearch.search.objectives import values_after_epoch
+from hpsearch.search.pruners import SEVERAL_OBJECTIVES, make_pruner
+from hpsearch.search.samplers import make_sampler
+from hpsearch.trial import EpochReport
+
+FULL_TRAININGS = 40
+SAMPLERS = ("random", "gp", "nsga2")
+PRUNERS = ("none", *SEVERAL_OBJECTIVES)
+OBJECTIVES = [
+    {"metric": "error", "direction": "minimize"},
+    {"metric": "parameters", "direction": "minimize"},
+]
+N_INPUTS, N_CLASSES = 50, 10
+LEAST, MOST = 3_000, 5_000_000  # weights, the ends of the logarithmic scale
+
+
+def count_weights(params: Mapping[str, Any]) -> int:
+    """Count the weights of LCBench's funnel: widths fall evenly from `max_units` to the classes."""
+    n = int(params["num_layers"])
+    ends = np.linspace(params["max_units"], N_CLASSES, n + 1)[:n].round()
+    widths = [N_INPUTS, *ends.tolist(), N_CLASSES]
+    return int(sum((a + 1) * b for a, b in pairwise(widths)))
+
+
+class Front:
+    """The hypervolume of complete trials: the share of the unit square that they dominate."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.points: list[tuple[float, float]] = []
+
+    def add(self, error: float, weights: float) -> float:
+        """Add a trial, and return the hypervolume; 1 is twice the median regret, or 5M weights."""
+        regret = (error - self.task.best) / (self.task.median - self.task.best)
+        size = (math.log(weights) - math.log(LEAST)) / (math.log(MOST) - math.log(LEAST))
+        self.points.append((regret, size))
+        volume, floor = 0.0, 1.0
+        for x, y in sorted(self.points):
+            if x < 1.0 and y < floor:
+                volume += (1.0 - x) * (floor - y)
+                floor = y
+        return volume
+
+
+class Simulation:
+    """A study of one worker whose epochs cost nothing."""
+
+    def __init__(self, sampler: str, pruner: str, task: Task, seed: int) -> None:
+        self.task, self.front = task, Front(task)
+        self.sampler = make_sampler(
+            sampler, our_space(), direction=["minimize", "minimize"], seed=seed
+        )
+        self.pruner = make_pruner(pruner, {}, epochs=EPOCHS, seed=seed)
+        self.history = History()
+        self.spent, self.seq = 0, 0
+        self.volumes: list[tuple[int, float]] = []  # epochs, hypervolume
+        self.record("study", objective=OBJECTIVES[0], objectives=OBJECTIVES)
+
+    def record(self, event: str, **fields: Any) -> None:
+        """What a journal would hold."""
+        self.history.apply(from_json({"seq": self.seq, "time": self.seq, "event": event, **fields}))
+        self.seq += 1
+
+    def run(self) -> list[tuple[int, float]]:
+        """Train brackets until the budget is spent."""
+        while self.spent < FULL_TRAININGS * EPOCHS:
+            self.train([self.ask() for _ in range(self.pruner.bracket)])
+        return self.volumes
+
+    def ask(self) -> int:
+        """Ask for one trial; returns its number."""
+        number = len(self.history.last)
+        params = self.sampler.ask(number)
+        assert params is not None
+        self.record(
+            "asked", trial=number, attempt=0, params=dict(params), seed=number, epochs=EPOCHS
+        )
+        return number
+
+    def train(self, going: list[int]) -> None:
+        """Train a bracket in lockstep."""
+        assert self.task.curve is not None
+        curves = {n: self.task.curve(dict(self.history.last[n].params)) for n in going}
+        for epoch in range(EPOCHS):
+            for number in going:
+                self.add_epoch(number, epoch, float(curves[number][epoch]))
+            rungs = [n for n in going if epoch + 1 in self.pruner.rungs(n, EPOCHS)]
+            waiting = [self.history.last[n] for n in rungs]
+            pruned = self.pruner.verdicts(waiting, self.history) if waiting else {}
+            for number in [n for n in going if pruned.get(n) or epoch + 1 == EPOCHS]:
+                self.end(number, "PRUNED" if pruned.get(number) else "COMPLETE")
+                going.remove(number)
+
+    def add_epoch(self, number: int, epoch: int, error: float) -> None:
+        """Record an epoch as the loop does."""
+        self.spent += 1
+        trial = self.history.last[number]
+        scores = np.array([error])
+        costs = {"parameters": count_weights(trial.params)}
+        report = EpochReport(number, epoch, scores, {"val/error": scores}, costs)
+        fields: Params = {"epoch": epoch, "scores": [error], "metrics": {}}
+        values = values_after_epoch(trial, report, self.history.objectives)
+        self.record("epoch", trial=number, attempt=0, values=values, **fields)
+
+    def end(self, number: int, state: str) -> None:
+        """Record a trial's result and tell it."""
+        trial = self.history.last[number]
+        means = trial.mean_scores()
+        best = int(np.argmin(means))
+        values = [means[best], float(count_weights(trial.params))] if state == "COMPLETE" else None
+        fields = {"state": state, "score": means[best], "spread": 0.0, "best_epoch": best}
+        self.record("result", trial=number, attempt=0, values=values, **fields)
+        if values is not None:
+            self.volumes.append((self.spent, self.front.add(*values)))
+        self.sampler.tell(self.history.last[number])
+
+
+def run(results: Path, seeds: int) -> None:
+    """Append the runs that are missing."""
+    known = {(r["task"], r["pair"], r["seed"]) for r in read(results)}
+    folder = Path(os.environ["HPSEARCH_DATA"]) / "hpo_tables" / "yahpo_surrogates"
+    surrogate = load_surrogate(folder)
+    for name in LCBENCH_TASKS:
+        task = lcbench(surrogate, name)
+        for seed in range(seeds):
+            for sampler in SAMPLERS:
+                for pruner in PRUNERS:
+                    pair = f"{sampler} + {pruner}"
+                    if (name, pair, seed) in known:
+                        continue
+                    volumes = Simulation(sampler, pruner, task, seed).run()
+                    row = {"task": name, "pair": pair, "seed": seed, "volumes": volumes}
+                    with results.open("a", encoding="utf-8") as out:
+                        out.write(json.dumps(row) + "\n")
+
+
+def read(results: Path) -> list[dict[str, Any]]:
+    """Read the runs so far."""
+    lines = results.read_text(encoding="utf-8").splitlines() if results.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def show(results: Path) -> None:
+    """Print the table."""
+    rows = {(r["task"], r["pair"], r["seed"]): r["volumes"] for r in read(results)}
+    print("| pair | runs | hypervolume at the end | times fewer epochs | reached it |")
+    print("|---|---|---|---|---|")
+    for sampler in SAMPLERS:
+        for pruner in PRUNERS:
+            pair = f"{sampler} + {pruner}"
+            found = [(k, v) for k, v in rows.items() if k[1] == pair]
+            if not found:
+                continue
+            last = [value_at(volumes, FULL_TRAININGS * EPOCHS) for _, volumes in found]
+            factors = []
+            for (task, _, seed), volumes in found:
+                alone = rows[task, f"{sampler} + none", seed]
+                wanted = value_at(alone, FULL_TRAININGS * EPOCHS)
+                needed = first_at(volumes, wanted)
+                factors.append(first_at(alone, wanted) / needed)
+            reached = sum(f > 0 for f in factors)
+            print(
+                f"| {pair} | {len(found)} | {np.mean(last):.3f} | {np.median(factors):.1f} "
+                f"| {reached} of {len(found)} |"
+            )
+
+
+def value_at(volumes: list[tuple[int, float]], epochs: int) -> float:
+    """Return the hypervolume after so many epochs."""
+    return max((volume for spent, volume in volumes if spent <= epochs), default=0.0)
+
+
+def first_at(volumes: list[tuple[int, float]], wanted: float) -> float:
+    """Return the epochs until the hypervolume is reached; infinite if it is not."""
+    return next((spent for spent, volume in volumes if volume >= wanted), math.inf)
+
+
+def main() -> None:
+    """Run or print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("action", choices=["run", "table"])
+    parser.add_argument("--results", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    arguments = parser.parse_args()
+    if arguments.action == "run":
+        run(arguments.results, arguments.seeds)
+    else:
+        show(arguments.results)
+
+
+if __name__ == "__main__":
+    main()
