@@ -144,25 +144,3 @@ def _find_features(archive: Any) -> np.ndarray:
                 found: np.ndarray = archive[key]
                 return found
     raise ValueError("it holds no array")
-
-
-def unpack_tf_dataset(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Read the rows and targets of a `tf.data.Dataset` of (x, y), batched or not.
-
-    Raises:
-        DataError: If the dataset is infinite, or its elements are not pairs.
-    """
-    spec = dataset.element_spec
-    if not isinstance(spec, tuple) or len(spec) != 2 or not hasattr(spec[0], "shape"):
-        raise DataError("its elements are not pairs (x, y) of tensors")
-    if int(dataset.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
-        raise DataError("it is infinite: remove repeat(), or limit it with take(n)")
-    elements = list(dataset.as_numpy_iterator())
-    if not elements:
-        raise DataError("there are no rows")
-    x, y = ([element[k] for element in elements] for k in (0, 1))
-    if spec[1].shape.rank == 0:
-        return to_array(x, "x"), np.stack(y)
-    if all(len(a) == len(b) for a, b in zip(x, y, strict=True)):
-        return to_array([row for batch in x for row in batch], "x"), np.concatenate(y)
-    return to_array(x, "x"), np.stack(y)

@@ -88,6 +88,7 @@ class Dataset:
     sample: np.ndarray | None = None  # indices of the development rows of the search; None: all
     versions: Mapping[str, str] = field(default_factory=dict)  # location -> version that was read
     backbones: Mapping[str, Path] = field(default_factory=dict)  # frozen models by column
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # columns by named input
     stored_features: np.ndarray | None = None  # `features`, mapped from disk like `columns`
 
     @property

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import DataError
 from ..spec.data_spec import REPEATABLE_KINDS, CrossValidationSpec, DataSpec, Task
 from .array_features import make_array_schema, reshape_source
+from .batch_feed import source_from_memory
 from .column_inference import infer_columns
 from .column_roles import ColumnRoles, assign_roles
 from .columns import Target
@@ -30,7 +31,6 @@ from .forecast_columns import DerivedTable, derive_columns
 from .image_files import embed_images
 from .labelled_rows import LabelledRows, make_row_window, select_labelled_rows
 from .malloc import trim_heap
-from .memory_source import source_from_memory
 from .row_locking import lock_rows, lock_test_source, read_weights
 from .row_sample import (
     describe_sample,
@@ -68,7 +68,7 @@ def load(
         cross_validation: The folds; None: five, stratified for a classification.
         seed: The study's seed; it alone determines test rows and folds.
         folder: Base of relative paths.
-        arrays: Data in memory instead of `data.source`: (X, y), (frame, y) or a frame.
+        arrays: Data in memory instead of `data.source`: (X, y), (frame, y), a frame or batches.
         pinned: The versions that an earlier run has read, by location: `Dataset.versions`.
         given_folds: Training and validation rows of each fold, as indices of the source's rows,
             instead of `cross_validation`.
@@ -81,7 +81,9 @@ def load(
     if arrays is None:
         source = read_source(data, folder, list_text_columns(data, cv, task), pinned, cache)
     else:
-        source = source_from_memory(arrays, data)
+        source = source_from_memory(arrays, data, cache)
+    if source.weights and data.weights is None:
+        data = data.model_copy(update={"weights": source.weights})
     source = embed_images(source, data, folder)
     if data.outer_fold is not None:  # nested: the outer fold is locked instead
         source = replace(source, test_table=None, test_array=None)
@@ -185,6 +187,7 @@ def _build_dataset(
         windows=cleaned.windows,
         sample=sample,
         versions=source.versions,
+        inputs=source.inputs,
         notes=(
             *source.notes,
             *labelled.notes,

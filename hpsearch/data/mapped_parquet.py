@@ -18,6 +18,7 @@ from ..platforms.memory import total_memory
 from .address_cache import DRAFT
 from .delimited import require_unique_names
 from .nested_columns import flatten_columns
+from .row_store import FOLDER
 from .source_table import normalize_column_types
 
 GIB = 1 << 30
@@ -41,9 +42,33 @@ def measure_excess(
     Returns:
         Both in GiB; None if the rows fit.
     """
-    allowed = memory_gib if memory_gib is not None else MEMORY_SHARE * total_memory() / GIB
+    allowed = measure_memory(memory_gib)
     needed = CELL_BYTES * sum(_count_cells(path, frozenset(drop)) for path in paths) / GIB
     return (needed, allowed) if needed > allowed else None
+
+
+def measure_memory(memory_gib: float | None) -> float:
+    """Return the memory for rows in GiB: what is declared, or half of the machine's."""
+    return memory_gib if memory_gib is not None else MEMORY_SHARE * total_memory() / GIB
+
+
+def describe_mapping(needed: float, allowed: float, cache: Path) -> str:
+    """Say that rows are read from the disk."""
+    shown = Path(*(cache / FOLDER).parts[-3:]).as_posix()
+    return (
+        f"the rows would need {needed:.3g} GiB of memory, and there are {allowed:.3g} GiB for "
+        f"them: they are read from {shown} on the disk, and keras_fit trains"
+    )
+
+
+def write_and_map(tables: Iterator[Any], folder: Path) -> Any:
+    """Write tables of the same columns to an Arrow file in a folder, and map it as one table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=folder))
+    try:
+        return _write_and_map(tables, draft / "rows.arrow")
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)  # the mapping stays valid
 
 
 def _count_cells(path: Path, drop: Collection[str]) -> float:

@@ -1,4 +1,4 @@
-"""Convert rows in memory to a table: arrays, pandas and polars frames, Arrow tables, `tf.data`."""
+"""Convert rows in memory to a table: arrays, pandas and polars frames, Arrow tables."""
 
 from __future__ import annotations
 
@@ -10,27 +10,20 @@ import numpy as np
 
 from ..errors import DataError
 from ..spec.data_spec import DataSpec
-from .arrays import normalize_rows, to_array, unpack_tf_dataset
+from .arrays import normalize_rows, to_array
 from .cells import format_cell, is_missing
 from .delimited import require_unique_names
-from .source_table import SourceTable, normalize_source
+from .source_table import SourceTable
 
 DEFAULT_TARGET_NAME = "target"  # name of an unnamed target
 
 
-def source_from_memory(value: Any, data: DataSpec) -> SourceTable:
-    """Convert rows in memory to a table of plain types; see `open_memory`."""
-    return normalize_source(open_memory(value, data), data.drop)
-
-
 def open_memory(value: Any, data: DataSpec, name: str = "memory") -> SourceTable:
-    """Convert rows in memory: (X, y), (X_frame, y), a frame with its target, a `tf.data.Dataset`.
+    """Convert rows in memory: (X, y), (X_frame, y), a frame with its target.
 
     Raises:
         DataError: If the value is none of these.
     """
-    if hasattr(value, "element_spec") and hasattr(value, "as_numpy_iterator"):
-        value = unpack_tf_dataset(value)
     if isinstance(value, tuple | list) and len(value) == 2:
         return _source_from_pair(*value, data=data, name=name)
     return SourceTable(name, _frame_to_table(value, data.drop))
@@ -99,7 +92,7 @@ def _frame_to_table(frame: Any, drop: Collection[str]) -> Any:
     if not hasattr(frame, "iloc"):
         raise DataError(
             f"got a {type(frame).__name__}: give (X, y), a pandas or Polars DataFrame, an Arrow "
-            "table, or a frame that offers __arrow_c_stream__"
+            "table, a frame that offers __arrow_c_stream__, or a data set of batches"
         )
     names = require_unique_names([str(c) for c in frame.columns])
     arrays = []

@@ -43,6 +43,8 @@ class SourceTable:
     categories: tuple[str, ...] = ()  # columns with a categorical type
     notes: tuple[str, ...] = ()  # for the user: what was noticed while reading
     versions: Mapping[str, str] = field(default_factory=dict)  # location -> version that was read
+    weights: str = ""  # the column of sample weights, if the source defines it
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # columns by named input
     is_mapped: bool = False  # whether the table is mapped from files, as it exceeds the memory
 
     @property

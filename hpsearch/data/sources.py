@@ -21,20 +21,19 @@ from ..spec.function_reference import is_reference, load_function_once, resolve_
 from .address_cache import open_address
 from .addresses import find_scheme, to_local_path
 from .arrays import FEATURE_KEYS
+from .batch_feed import open_rows
 from .columns import Layout
 from .delimited_reader import read_delimited
 from .images import is_image_folder, read_class_folders
-from .mapped_parquet import map_parquet_files, measure_excess
+from .mapped_parquet import describe_mapping, map_parquet_files, measure_excess
 from .memory_source import (
     DEFAULT_TARGET_NAME,
     arrays_to_table,
-    open_memory,
     resolve_target_names,
     source_from_arrays,
 )
 from .partitions import add_partition_columns, find_data_files
 from .query_source import read_query
-from .row_store import FOLDER
 from .source_table import SourceTable, cast_to_text, find_text_columns, normalize_source
 from .table_union import unite_tables
 from .versioned_table import find_table_format, read_catalog_version, read_version
@@ -123,7 +122,7 @@ def _open_source(location: str, reading: _Reading) -> SourceTable:
         if scheme == CATALOG_SCHEME and not is_file:
             return read_catalog_version(location, rest, data, reading.pinned)
         if (rest or is_reference(location)) and not is_file:
-            return _call_user_function(location, data, folder)
+            return _call_user_function(location, reading)
         whole = folder / Path(location).expanduser()
         table_format = find_table_format(whole)
         if table_format is not None:
@@ -167,10 +166,10 @@ def _load_sklearn(name: str) -> SourceTable:
     return SourceTable(name, arrays_to_table(bunch.data, bunch.target, names, targets), targets)
 
 
-def _call_user_function(reference: str, data: DataSpec, folder: Path) -> SourceTable:
+def _call_user_function(reference: str, reading: _Reading) -> SourceTable:
     """Call a custom `MODULE:FUNCTION` or `FILE.py:FUNCTION` without arguments."""
     try:
-        function = load_function_once(resolve_reference(reference, folder))
+        function = load_function_once(resolve_reference(reference, reading.folder))
     except SpecError as error:
         hint = "" if ".py:" in reference else "neither a file nor a module's function: "
         raise DataError(f"{hint}{error}") from None
@@ -178,7 +177,7 @@ def _call_user_function(reference: str, data: DataSpec, folder: Path) -> SourceT
         value = function()
     except Exception as error:
         raise DataError(f"it raised {type(error).__name__}: {error}") from error
-    return open_memory(value, data, reference.rpartition(":")[2])
+    return open_rows(value, reading.data, reference.rpartition(":")[2], reading.cache)
 
 
 def _open_files(location: str, reading: _Reading) -> SourceTable:
@@ -236,11 +235,7 @@ def _map_files(paths: Sequence[Path], reading: _Reading) -> _MappedFiles | None:
     if excess is None:
         return None
     tables, categories = map_parquet_files(paths, data.drop, cache)
-    shown = Path(*(cache / FOLDER).parts[-3:]).as_posix()
-    note = (
-        f"the rows would need {excess[0]:.3g} GiB of memory, and there are {excess[1]:.3g} GiB for "
-        f"them: they are read from {shown} on the disk, and keras_fit trains"
-    )
+    note = describe_mapping(*excess, cache)
     return _MappedFiles(tables, categories, note)
 
 

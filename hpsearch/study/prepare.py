@@ -170,7 +170,8 @@ def _group_inputs(study: ResolvedStudy, dataset: Dataset) -> Mapping[str, tuple[
     declared = study.spec.data.inputs
     if find_family(study.spec.model_name) is None:
         try:
-            return group_columns(dataset.schema.after_backbones.column_inputs, declared)
+            columns = dataset.schema.after_backbones.column_inputs
+            return group_columns(columns, declared or dataset.inputs)
         except DataError as error:
             raise study.file.make_error("data.inputs", str(error)) from None
     if declared:

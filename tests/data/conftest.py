@@ -43,6 +43,7 @@ def load_memory(tmp_path: Path) -> Load:
         task: Any = None,
         cv: CrossValidationSpec | None = None,
         seed: int = 7,
+        cache: Path | None = None,
         **data: Any,
     ) -> Dataset:
         return load(
@@ -52,6 +53,7 @@ def load_memory(tmp_path: Path) -> Load:
             seed=seed,
             folder=tmp_path,
             arrays=arrays,
+            cache=cache,
         )
 
     return loaded

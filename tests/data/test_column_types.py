@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from hpsearch.data.memory_source import source_from_memory
+from hpsearch.data.batch_feed import source_from_memory
 from hpsearch.data.sources import read_source
 from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import DataSpec

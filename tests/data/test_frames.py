@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import dataset
 
-from hpsearch.data.memory_source import source_from_memory
+from hpsearch.data.batch_feed import source_from_memory
 from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import DataSpec
 

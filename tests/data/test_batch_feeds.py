@@ -1,0 +1,165 @@
+"""Batches as `fit` takes them: every feed gives the rows of the arrays behind it."""
+
+import numpy as np
+import pytest
+
+from hpsearch.errors import DataError
+
+N = 60
+
+
+class Feed:
+    """Batches that can be read again, as torch's DataLoader gives them."""
+
+    def __init__(self, *batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return iter(self.batches)
+
+    def __len__(self):
+        return len(self.batches)
+
+
+class EndlessFeed(Feed):
+    def __len__(self):
+        raise TypeError("unknown")
+
+    def __iter__(self):
+        while True:
+            yield from self.batches
+
+
+def numbers():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(N, 3)).astype(np.float32)
+    return x, (x[:, 0] > 0).astype(np.int64)
+
+
+def split(*arrays, size=16):
+    return [tuple(a[i : i + size] for a in arrays) for i in range(0, len(arrays[0]), size)]
+
+
+def named(x):
+    texts = np.array([b"yes please", "größe".encode()], object)[np.arange(len(x)) % 2]
+    return {"pair": x[:, :2], "age": x[:, 2], "note": texts}
+
+
+def require_equal(expected, found):
+    assert expected.schema == found.schema
+    assert expected.fingerprint == found.fingerprint
+    np.testing.assert_array_equal(expected.columns, found.columns)
+    np.testing.assert_array_equal(expected.target, found.target)
+
+
+def test_batches_give_the_rows_of_their_arrays(load_memory):
+    import keras
+    import tensorflow as tf
+
+    x, y = numbers()
+
+    class Rows(keras.utils.PyDataset):
+        def __len__(self):
+            return 4
+
+        def __getitem__(self, index):
+            return split(x, y)[index]
+
+    expected = load_memory((x, y))
+    pairs = tf.data.Dataset.from_tensor_slices((x, y))
+    feeds = (
+        *(Feed(*split(x, y)), Rows(), pairs, pairs.batch(7)),
+        pairs.batch(7).filter(lambda x, y: True),  # whose length is unknown
+    )
+    for feed in feeds:
+        require_equal(expected, load_memory(feed))
+    images = np.arange(N * 16).reshape(N, 4, 4) % 200
+    require_equal(load_memory((images, y)), load_memory(Feed(*split(images, y))))
+
+
+def test_named_inputs_and_weights_become_columns(load_memory):
+    x, y = numbers()
+    weights = np.linspace(1, 2, N)
+    batches = [(named(a), b, w) for a, b, w in split(x, y, weights)]
+    found = load_memory(Feed(*batches), columns={"note": {"kind": "text"}})
+    assert {"pair": ("pair[0]", "pair[1]")} == found.inputs
+    assert ["pair[0]", "pair[1]", "age", "note"] == [c.name for c in found.schema.columns]
+    np.testing.assert_array_equal(weights.astype(np.float32)[found.rows], found.weights)
+    as_dicts = [{**named(a), "label": b} for a, b in split(x, y)]
+    found = load_memory(Feed(*as_dicts), target="label", columns={"note": {"kind": "text"}})
+    assert ("label",) == found.schema.target.names
+    assert found.weights is None
+
+
+def test_grain_gives_the_same_rows(load_memory):
+    grain = pytest.importorskip("grain", reason="grain is not installed: pip install grain")
+    x, y = numbers()
+    rows = grain.MapDataset.source(np.arange(N)).map(lambda i: (x[i], y[i]))
+    batches = rows.batch(16)
+    expected = load_memory((x, y))
+    for feed in (rows, batches, batches.to_iter_dataset()):
+        require_equal(expected, load_memory(feed))
+    shuffled = load_memory(rows.shuffle(seed=1).batch(16))
+    require_equal(shuffled, load_memory(rows.shuffle(seed=1).batch(16)))
+    with pytest.raises(DataError, match=r"it is infinite: remove repeat\(\)"):
+        load_memory(rows.repeat().batch(4))
+
+
+def test_rows_that_are_shuffled_at_each_reading_are_sorted(load_memory):
+    import tensorflow as tf
+
+    x, y = numbers()
+    shuffled = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(N).batch(8)
+    first, again = load_memory(shuffled), load_memory(shuffled)
+    require_equal(first, again)
+    assert any("sorted by their contents" in note for note in first.notes)
+
+
+def test_rows_that_exceed_the_memory_are_mapped(load_memory, tmp_path):
+    x, y = numbers()
+    found = load_memory(Feed(*split(x, y)), cache=tmp_path / "cache", memory_gib=1e-6)
+    expected = load_memory((x, y))
+    assert found.on_disk
+    assert expected.fingerprint == found.fingerprint
+    np.testing.assert_array_equal(expected.columns, found.columns)
+    endless = EndlessFeed(*split(x, y))
+    with pytest.raises(DataError, match=r"first 92 rows need .* not known where they end"):
+        load_memory(endless, cache=tmp_path / "cache", memory_gib=5e-6)
+
+
+X, Y = numbers()
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([], "there are no rows"),
+        ([X], "batch 1 is a ndarray: give"),
+        ([(X, Y, Y, Y)], "batch 1 is 4 parts: give"),
+        ([{"a": X[:, 0], "b": Y}], "batch 1 is a dict of a, b: declare data.target"),
+        ([(X, Y), (X[:, :2], Y)], r"batch 2: x has rows of shape \(2,\), those of batch 1"),
+        ([(X, Y), (X[:5], Y[:4])], "batch 2: the numbers of rows differ: x 5, y 4"),
+        ([(X, Y), (X.astype(str), Y)], "batch 2: x has another type than in batch 1"),
+        ([({"a": X}, Y), ({"b": X}, Y)], r"batch 2 has x\.b, y; batch 1 has x\.a, y"),
+        ([([[1], [2, 3]], Y[:2])], "batch 1: x is a list that is no dense array: pad"),
+        ([({"a": X, "b": X[:, None]}, Y)], r"b has rows of shape \(1, 3\): beside other inputs"),
+        ([(np.array([b"\xff", b"a"], object), Y[:2])], "batch 1: x holds bytes that are not UTF-8"),
+        ([({"target": X[:, 0]}, Y)], "column 'target' occurs twice"),
+    ],
+)
+def test_a_wrong_batch_is_named(batches, message, load_memory):
+    with pytest.raises(DataError, match=message):
+        load_memory(Feed(*batches))
+
+
+def test_a_feed_that_raises_or_is_used_up_is_refused(load_memory):
+    with pytest.raises(DataError, match="batch 2: it raised IndexError: disk is full"):
+        load_memory(RaisingFeed((X, Y)))
+    with pytest.raises(DataError, match="a generator can be read only once"):
+        load_memory(batch for batch in split(X, Y))
+
+
+class RaisingFeed(Feed):
+    def __iter__(self):
+        yield from self.batches
+        raise IndexError("disk is full")
