@@ -18,9 +18,9 @@ from ..errors import DataError
 from ..spec.data_spec import DataSpec
 from .arrays import normalize_rows
 from .batch_parts import Batch, BatchReader
-from .mapped_parquet import CELL_BYTES, GIB, describe_mapping, measure_memory, write_and_map
 from .memory_source import open_memory
 from .source_table import SourceTable, normalize_source
+from .spilled_rows import CELL_BYTES, GIB, describe_mapping, measure_memory, write_and_map
 
 LIBRARIES = {"grain", "torch"}
 # What frames and arrays have, which other functions read.
@@ -50,7 +50,7 @@ def open_rows(
         DataError: If the value is neither, or with the number of a batch that cannot be used.
     """
     if not is_feed(value):
-        return open_memory(value, data, name)
+        return open_memory(value, data, name, cache)
     if isinstance(value, Iterator):
         raise DataError(
             f"a {type(value).__name__} can be read only once: give an object that starts again at "

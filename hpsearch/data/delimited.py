@@ -52,11 +52,13 @@ class DelimitedText:
             self._is_gzip = file.read(2) == b"\x1f\x8b"
         self.has_quotes, odd = False, False
         self.size = 0  # bytes
+        self.n_lines = 0
         for number, chunk in enumerate(self.iter_chunks()):
             if number == 0:
                 _refuse_binary(chunk)
             self._refuse_nul(chunk, number)
             self.size += len(chunk)
+            self.n_lines += chunk.count(b"\n")
             quotes = chunk.count(b'"')
             self.has_quotes |= quotes > 0
             odd ^= quotes % 2 == 1

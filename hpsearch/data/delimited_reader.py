@@ -8,7 +8,7 @@ loses nothing, and a column declared categorical stays text.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from .vocabulary import MAX_EXACT_FLOAT64
 
 # In a numeric column; a text column keeps them as categories unless declared missing.
 NULL_TEXTS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None")
+NO_ROWS = "a header and no rows"
 ARROW_BLOCK_BYTES = 1 << 20  # bytes
 CODE_PATTERN = r"^\s*[+-]?0[0-9xX]+\s*$|^\s*[+-]?0[xX]"  # 007, and Arrow's 0x1F
 LONG_PATTERN = r"^[+-]?[0-9]{16,}$"  # more digits than a float keeps
@@ -56,32 +57,64 @@ def read_delimited(path: Path, data: DataSpec, text: Collection[str] = ()) -> tu
     Raises:
         DataError: Names the line of anything that could shift or lose a cell.
     """
+    content, head, layout = _open_delimited(path, data)
+    table = _read_typed_table(content, head, data, text)
+    if table.num_rows == 0:
+        raise DataError(NO_ROWS)
+    return table, layout
+
+
+def iter_delimited(
+    path: Path, data: DataSpec, text: Collection[str], max_cells: float
+) -> tuple[Iterator[Any], Layout]:
+    """Read a file as `read_delimited` does, as many columns at a time as `max_cells` allow.
+
+    Returns:
+        A `pyarrow.Table` per group of columns, each with all rows, and the layout.
+    """
+    content, head, layout = _open_delimited(path, data)
+    size = max(1, int(max_cells / max(1, content.n_lines)))
+    names = list(head.names)
+    groups = (names[start : start + size] for start in range(0, len(names), size))
+    return (_read_typed_table(content, head, data, text, group) for group in groups), layout
+
+
+def count_delimited_cells(path: Path, data: DataSpec) -> int:
+    """Count the cells of a file from its lines and the columns of its header."""
+    content, head, _ = _open_delimited(path, data)
+    return content.n_lines * sum(name not in data.drop for name in head.names)
+
+
+def _open_delimited(path: Path, data: DataSpec) -> tuple[DelimitedText, FileHead, Layout]:
     content = DelimitedText(path)
     names = tuple(data.names or ())
     declared = Layout(data.separator or "", data.header and not names, names)
     head = read_head(content, declared)
     refuse_open_quote(content, head.separator)
-    table = _read_typed_table(content, head, data, text)
-    if table.num_rows == 0:
-        raise DataError("a header and no rows")
-    return table, Layout(head.separator, declared.header, () if declared.header else head.names)
+    names = () if declared.header else head.names
+    return content, head, Layout(head.separator, declared.header, names)
 
 
 def _read_typed_table(
-    content: DelimitedText, head: FileHead, data: DataSpec, text: Collection[str]
+    content: DelimitedText,
+    head: FileHead,
+    data: DataSpec,
+    text: Collection[str],
+    only: Sequence[str] = (),
 ) -> Any:
     """Read with Arrow's inferred types, and as text the columns that would lose spelling."""
     import pyarrow as pa
 
-    kept = [name for name in head.names if name in text]
-    table = _read_arrow(content, head, data, dict.fromkeys(kept, pa.string()))
+    wanted = only or head.names
+    kept = [name for name in wanted if name in text]
+    table = _read_arrow(content, head, data, dict.fromkeys(kept, pa.string()), list(only))
     trim_heap()  # buffers of Arrow's threads, as large as the table
     numbers = (pa.types.is_integer, pa.types.is_float64, pa.types.is_null)
     is_number = {f.name: any(check(f.type) for check in numbers) for f in table.schema}
     again = [
         f.name for f in table.schema if not is_number[f.name] and not pa.types.is_string(f.type)
     ]
-    numeric = [name for name in head.names if is_number[name]]
+    numeric = [name for name in wanted if is_number[name]]
     doubtful = _find_doubtful_columns(content, table, numeric, head.separator)
     if again or doubtful:
         names = [*again, *doubtful]

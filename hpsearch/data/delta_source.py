@@ -8,7 +8,7 @@ left out, and columns are found by their physical names.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from ..errors import DataError, first_line
+from .spilled_rows import BATCH_ROWS, GatheredRows, RowLimit, gather_rows
 from .table_history import find_version_at
 
 READ_FEATURES = frozenset(
@@ -41,16 +42,19 @@ class DeltaColumn:
     kind: Any  # Arrow type
 
 
-def read_delta(folder: Path, version: int | None, timestamp: datetime | None) -> tuple[Any, int]:
+def read_delta(
+    folder: Path, version: int | None, timestamp: datetime | None, limit: RowLimit
+) -> tuple[GatheredRows, int]:
     """Read a version of the Delta table in a folder.
 
     Args:
         folder: The folder, which holds `_delta_log`.
         version: The version; None: the one at `timestamp`, or else the newest.
         timestamp: A moment; the version is the last one committed by then.
+        limit: The memory for rows.
 
     Returns:
-        A `pyarrow.Table`, and the version.
+        The rows, and the version.
 
     Raises:
         DataError: If the library is not installed, or this version cannot be read.
@@ -71,7 +75,7 @@ def read_delta(folder: Path, version: int | None, timestamp: datetime | None) ->
             raise DataError(f"there is no version {version}; the newest is {table.version()}")
         if version is not None:
             table = DeltaTable(str(folder), version=version)
-        return _read_version(table, folder), int(table.version())
+        return gather_rows(_iter_tables(table, folder), limit), int(table.version())
     except (DeltaError, OSError, ValueError) as error:
         raise DataError(
             f"{_name_version(version)} of the Delta table cannot be read: {first_line(error)}"
@@ -88,27 +92,25 @@ def _list_commits(table: Any) -> list[tuple[int, int]]:
     return sorted((int(entry["version"]), int(entry["timestamp"])) for entry in commits)
 
 
-def _read_version(table: Any, folder: Path) -> Any:
+def _iter_tables(table: Any, folder: Path) -> Iterator[Any]:
+    """Read the rows of a version, some at a time; at least one table."""
     import pyarrow as pa
 
     _refuse_unread_features(table)
     columns = _list_columns(table)
-    names = [c.name for c in columns]
     hidden = {
         _to_path(row["filepath"], folder): row["selection_vector"]
         for row in pa.table(table.deletion_vectors()).to_pylist()
     }
-    files = sorted(pa.table(table.get_add_actions()).to_pylist(), key=lambda file: file["path"])
-    if not files:
-        return pa.schema([(c.name, c.kind) for c in columns]).empty_table()
-    tables = []
-    for file in files:
-        path = _to_path(file["path"], folder)
-        rows = _read_file(path, columns, file.get("partition") or {})
-        if path in hidden:
-            rows = rows.filter(_pad_selection(hidden[path], rows.num_rows))
-        tables.append(rows)
-    return pa.concat_tables(tables).select(names)
+    yield pa.schema([(c.name, c.kind) for c in columns]).empty_table()
+    for file in sorted(pa.table(table.get_add_actions()).to_pylist(), key=lambda f: f["path"]):
+        path, start = _to_path(file["path"], folder), 0
+        selected = hidden.get(path, ())
+        for rows in _iter_file(path, columns, file.get("partition") or {}):
+            end = start + rows.num_rows
+            mask = selected[start:end]
+            yield rows.filter(_pad_selection(mask, rows.num_rows)) if mask else rows
+            start = end
 
 
 def _refuse_unread_features(table: Any) -> None:
@@ -154,21 +156,30 @@ def _to_path(location: str, folder: Path) -> Path:
     return folder.resolve() / unquote(location)
 
 
-def _read_file(path: Path, columns: Sequence[DeltaColumn], partition: Mapping[str, Any]) -> Any:
+def _iter_file(
+    path: Path, columns: Sequence[DeltaColumn], partition: Mapping[str, Any]
+) -> Iterator[Any]:
     """Read a Parquet file with the table's columns; a file of an older schema lacks some."""
-    import pyarrow as pa
     from pyarrow import parquet
 
     try:
         with parquet.ParquetFile(path) as file:
             there = set(file.schema_arrow.names)
             needed = [c.physical for c in columns if c.physical in there]
-            rows, n_rows = file.read(columns=needed), file.metadata.num_rows
+            for rows in file.iter_batches(BATCH_ROWS, columns=needed):
+                yield _complete_rows(rows, columns, partition)
     except FileNotFoundError:
         raise DataError(
             f"{path.name} is gone, which this version of the table consists of: it was vacuumed. "
             "Give a later version, or start over with --fresh."
         ) from None
+
+
+def _complete_rows(rows: Any, columns: Sequence[DeltaColumn], partition: Mapping[str, Any]) -> Any:
+    """Add the partition's value, and columns of a later schema."""
+    import pyarrow as pa
+
+    there, n_rows = set(rows.schema.names), rows.num_rows
     found = []
     for column in columns:
         if column.name in partition:

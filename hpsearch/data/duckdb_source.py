@@ -6,11 +6,12 @@ sums of floating-point numbers by several threads differ in the last bit from ru
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, first_line
+from .spilled_rows import BATCH_ROWS, GatheredRows, RowLimit, gather_rows
 
 FILES = "duckdb"  # the connection for queries over files
 DATABASE = "duckdb:///"  # followed by the path of a database
@@ -26,14 +27,17 @@ def is_duckdb(address: str) -> bool:
     return address == FILES or address.startswith(DATABASE)
 
 
-def read_duckdb(address: str, text: str, order_by: Sequence[str], folder: Path) -> Any:
-    """Read the rows of a query as a `pyarrow.Table`, sorted by `order_by`.
+def read_duckdb(
+    address: str, text: str, order_by: Sequence[str], folder: Path, limit: RowLimit
+) -> GatheredRows:
+    """Read the rows of a query, sorted by `order_by`.
 
     Args:
         address: `duckdb`, or `duckdb:///` and the path of a database.
         text: The query; paths of files in it are relative to `folder`.
         order_by: The columns that identify a row.
         folder: Base of relative paths.
+        limit: The memory for rows.
 
     Raises:
         DataError: If the library is not installed, or refuses the query.
@@ -57,9 +61,18 @@ def read_duckdb(address: str, text: str, order_by: Sequence[str], folder: Path) 
             connection.execute("SET file_search_path = ?", [str(folder.resolve())])
             if len(connection.extract_statements(wrapped)) != 1:
                 raise DataError("data.source.sql: give one query, without a semicolon inside")
-            return _narrow_sums(connection.sql(wrapped).to_arrow_table())
+            reader = connection.sql(wrapped).to_arrow_reader(BATCH_ROWS)
+            return gather_rows(_iter_tables(reader), limit)
     except duckdb.Error as error:
         raise DataError(f"DuckDB refuses the query: {first_line(error)}") from None
+
+
+def _iter_tables(reader: Any) -> Iterator[Any]:
+    import pyarrow as pa
+
+    yield _narrow_sums(reader.schema.empty_table())
+    for batch in reader:
+        yield _narrow_sums(pa.Table.from_batches([batch]))
 
 
 def _narrow_sums(table: Any) -> Any:

@@ -9,7 +9,7 @@ always gives the same rows in the same order.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import DataError, first_line
 from ..spec.data_spec import CATALOG_SCHEME
+from .spilled_rows import GatheredRows, RowLimit, gather_rows
 from .table_history import find_version_at
 
 METADATA = "metadata"  # the subfolder of a table
@@ -50,16 +51,19 @@ class TableFiles:
         return self.folder / path[len(root) + 1 :]
 
 
-def read_iceberg(path: Path, snapshot: int | None, timestamp: datetime | None) -> tuple[Any, int]:
+def read_iceberg(
+    path: Path, snapshot: int | None, timestamp: datetime | None, limit: RowLimit
+) -> tuple[GatheredRows, int]:
     """Read a snapshot of an Iceberg table.
 
     Args:
         path: The table's folder, which holds `metadata`, or a metadata file in it.
         snapshot: The snapshot's id; None: the one at `timestamp`, or else the current one.
         timestamp: A moment; the snapshot is the one that was current then.
+        limit: The memory for rows.
 
     Returns:
-        A `pyarrow.Table` with the columns of that snapshot, and the snapshot's id.
+        The rows with the columns of that snapshot, and the snapshot's id.
 
     Raises:
         DataError: If the library is not installed, or this snapshot cannot be read.
@@ -71,18 +75,19 @@ def read_iceberg(path: Path, snapshot: int | None, timestamp: datetime | None) -
         metadata = _load_metadata(file)
         return metadata, TableFiles(file.parent.parent, metadata.location)
 
-    return _read_table(load, snapshot, timestamp)
+    return _read_table(load, snapshot, timestamp, limit)
 
 
 def read_catalog_table(
-    name: str, snapshot: int | None, timestamp: datetime | None
-) -> tuple[Any, int]:
+    name: str, snapshot: int | None, timestamp: datetime | None, limit: RowLimit
+) -> tuple[GatheredRows, int]:
     """Read a snapshot of a table that a catalog names; see `read_iceberg`.
 
     Args:
         name: `CATALOG.NAMESPACE.TABLE`; the catalog is one of pyiceberg's configuration.
         snapshot: As for `read_iceberg`.
         timestamp: As for `read_iceberg`.
+        limit: As for `read_iceberg`.
     """
     _require_library()
     from pyiceberg.catalog import load_catalog
@@ -103,7 +108,7 @@ def read_catalog_table(
             f"the catalog {catalog} cannot be read ({first_line(error)}): see its settings in "
             "pyiceberg's configuration"
         ) from None
-    return _read_table(lambda: (table.metadata, table.io), snapshot, timestamp)
+    return _read_table(lambda: (table.metadata, table.io), snapshot, timestamp, limit)
 
 
 def _require_library() -> None:
@@ -132,8 +137,11 @@ def _find_catalog(name: str) -> dict[str, Any]:
 
 
 def _read_table(
-    load: Callable[[], tuple[Any, Any]], snapshot: int | None, timestamp: datetime | None
-) -> tuple[Any, int]:
+    load: Callable[[], tuple[Any, Any]],
+    snapshot: int | None,
+    timestamp: datetime | None,
+    limit: RowLimit,
+) -> tuple[GatheredRows, int]:
     """Read a snapshot of the table whose metadata and files `load` returns."""
     from pyiceberg.exceptions import ResolveError, ValidationError
 
@@ -143,7 +151,7 @@ def _read_table(
             history = [(e.snapshot_id, e.timestamp_ms) for e in metadata.snapshot_log]
             snapshot = find_version_at(timestamp, history)
         snapshot = _require_snapshot(metadata, snapshot)
-        return _read_snapshot(metadata, files, snapshot), snapshot
+        return gather_rows(_iter_tables(metadata, files, snapshot), limit), snapshot
     except FileNotFoundError as error:
         raise DataError(
             f"a file is gone, which snapshot {snapshot} consists of ({first_line(error)}): give a "
@@ -198,12 +206,17 @@ def _require_snapshot(metadata: Any, snapshot: int | None) -> int:
     return int(snapshot)
 
 
-def _read_snapshot(metadata: Any, files: Any, snapshot: int) -> Any:
-    """Read the rows of a snapshot without those that its delete files mark."""
+def _iter_tables(metadata: Any, files: Any, snapshot: int) -> Iterator[Any]:
+    """Read the rows of a snapshot without those that its delete files mark; at least one table."""
+    import pyarrow as pa
     from pyiceberg.expressions import AlwaysTrue
-    from pyiceberg.io.pyarrow import ArrowScan
+    from pyiceberg.io.pyarrow import ArrowScan, schema_to_pyarrow
     from pyiceberg.table import DataScan
 
     scan = DataScan(table_metadata=metadata, io=files, snapshot_id=snapshot)
     tasks: Sequence[Any] = sorted(scan.plan_files(), key=lambda task: str(task.file.file_path))
-    return ArrowScan(metadata, files, scan.projection(), AlwaysTrue()).to_table(tasks)
+    reader = ArrowScan(metadata, files, scan.projection(), AlwaysTrue())
+    yield schema_to_pyarrow(scan.projection(), include_field_ids=False).empty_table()
+    for task in tasks:  # one at a time: the library holds the rows of all that it is given
+        for batch in reader.to_record_batches([task]):
+            yield pa.Table.from_batches([batch])

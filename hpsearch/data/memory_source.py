@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,29 @@ from ..spec.data_spec import DataSpec
 from .arrays import normalize_rows, to_array
 from .cells import format_cell, is_missing
 from .delimited import require_unique_names
+from .lazy_frames import iter_lazy_frame
 from .source_table import SourceTable
+from .spilled_rows import gather_rows, make_row_limit
 
 DEFAULT_TARGET_NAME = "target"  # name of an unnamed target
 
 
-def open_memory(value: Any, data: DataSpec, name: str = "memory") -> SourceTable:
+def open_memory(
+    value: Any, data: DataSpec, name: str = "memory", cache: Path | None = None
+) -> SourceTable:
     """Convert rows in memory: (X, y), (X_frame, y), a frame with its target.
+
+    A frame that is computed or read when its rows are asked for, as a lazy frame of Polars, goes to
+    `cache` if its rows exceed the memory for them.
 
     Raises:
         DataError: If the value is none of these.
     """
     if isinstance(value, tuple | list) and len(value) == 2:
         return _source_from_pair(*value, data=data, name=name)
+    tables = iter_lazy_frame(value)
+    if tables is not None:
+        return gather_rows(tables, make_row_limit(data, cache)).add_to(SourceTable(name, None))
     return SourceTable(name, _frame_to_table(value, data.drop))
 
 

@@ -15,13 +15,13 @@ from ..errors import DataError, first_line
 from ..spec.data_spec import QuerySpec
 from .duckdb_source import FILES, is_duckdb, read_duckdb
 from .request_retries import TRIES, retry
-from .table_union import unite_tables
+from .spilled_rows import GatheredRows, RowLimit, gather_rows
 
 BATCH = 50_000  # rows fetched at once
 
 
-def read_query(query: QuerySpec, folder: Path) -> Any:
-    """Read the rows of a query as a `pyarrow.Table`, sorted by `query.order_by`.
+def read_query(query: QuerySpec, folder: Path, limit: RowLimit) -> GatheredRows:
+    """Read the rows of a query, sorted by `query.order_by`.
 
     Raises:
         DataError: If the database cannot be reached, or refuses the query.
@@ -29,13 +29,13 @@ def read_query(query: QuerySpec, folder: Path) -> Any:
     text = _read_text(query, folder)
     address = FILES if query.connection == FILES else _find_address(query.connection)
     if is_duckdb(address):
-        table = read_duckdb(address, text, query.order_by, folder)
+        rows = read_duckdb(address, text, query.order_by, folder, limit)
     else:
-        table = _read_database(address, text, query)
-    if table.num_rows == 0:
+        rows = _read_database(address, text, query, limit)
+    if rows.table.num_rows == 0:
         raise DataError("the query gives no row")
-    _require_unique_key(table, query.order_by)
-    return table
+    _require_unique_key(rows.table, query.order_by)
+    return rows
 
 
 def _find_address(variable: str) -> str:
@@ -49,7 +49,7 @@ def _find_address(variable: str) -> str:
     return address
 
 
-def _read_database(address: str, text: str, query: QuerySpec) -> Any:
+def _read_database(address: str, text: str, query: QuerySpec, limit: RowLimit) -> GatheredRows:
     """Run a query through SQLAlchemy; all of it again if the connection is lost meanwhile."""
     from sqlalchemy import create_engine
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -57,8 +57,9 @@ def _read_database(address: str, text: str, query: QuerySpec) -> Any:
 
     try:
         engine = create_engine(address, poolclass=NullPool)
-        batches = retry(
-            lambda: list(_iter_batches(engine, text, query.order_by)), passes=_is_connection_lost
+        return retry(
+            lambda: gather_rows(_iter_batches(engine, text, query.order_by), limit),
+            passes=_is_connection_lost,
         )
     except (ArgumentError, ImportError) as error:
         raise DataError(
@@ -74,8 +75,6 @@ def _read_database(address: str, text: str, query: QuerySpec) -> Any:
         raise DataError(
             f"the database at {query.connection} refuses the query, or is gone: {first_line(error)}"
         ) from None
-    names = [f"rows from {BATCH * i + 1:,}" for i in range(len(batches))]
-    return unite_tables(batches, names, ())[0] if batches else _to_table((), ())
 
 
 def _is_connection_lost(error: Exception) -> bool:

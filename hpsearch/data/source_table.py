@@ -79,11 +79,10 @@ def find_text_columns(table: Any) -> list[str]:
 
 def normalize_source(source: SourceTable, drop: Collection[str]) -> SourceTable:
     """Normalize the columns of a source; columns to drop may have any type."""
-    table = flatten_columns(_empty_dropped(source.table, drop))
+    table = flatten_used(source.table, drop)
     test = source.test_table
     if test is not None:
-        test = flatten_columns(_empty_dropped(test, drop), table.column_names)
-        test = normalize_column_types(test, drop)
+        test = simplify_columns(test, drop, table.column_names)
     coded = (f.name for f in table.schema if str(f.type).startswith("dictionary"))
     return replace(
         source,
@@ -91,6 +90,16 @@ def normalize_source(source: SourceTable, drop: Collection[str]) -> SourceTable:
         test_table=test,
         categories=(*source.categories, *coded),
     )
+
+
+def flatten_used(table: Any, drop: Collection[str], needed: Collection[str] = ()) -> Any:
+    """Flatten nested columns; columns to drop that are nested are emptied."""
+    return flatten_columns(_empty_dropped(table, drop), needed)
+
+
+def simplify_columns(table: Any, drop: Collection[str], needed: Collection[str] = ()) -> Any:
+    """Convert columns of any type to flat ones of plain types; see `flatten_columns`."""
+    return normalize_column_types(flatten_used(table, drop, needed), drop)
 
 
 def _empty_dropped(table: Any, drop: Collection[str]) -> Any:

@@ -282,7 +282,7 @@ class DataSpec(Section):
     test_fraction: Fraction = 0.2  # share of rows locked until the winner is chosen
     # Development rows of the search, a sample; the final fit uses all. None: all.
     rows: Annotated[int, Field(ge=2)] | None = None
-    # For the rows of Parquet files; more are read from the disk. None: half of the machine's.
+    # For rows; more are read from the disk. None: half of the machine's.
     memory_gib: Annotated[float, Field(gt=0)] | None = None
     test_source: str | None = None  # the locked rows, if they are in another file
     outer_fold: OuterFoldSpec | None = None  # the locked rows of `hpsearch nested`, which sets it

@@ -358,3 +358,10 @@ def test_a_study_of_a_catalogs_table_goes_on_with_its_snapshot(configured, tmp_p
     dataset = hpsearch.check(spec).dataset
     assert dataset.n_rows == read(tmp_path, "iceberg:lake.lake.rows").table.num_rows
     assert {"iceberg:lake.lake.rows": record(configured.log[-1])} == dataset.versions
+
+
+def test_a_snapshot_larger_than_memory_has_the_same_rows(table, tmp_path):
+    data = DataSpec(source="rows", target="y", memory_gib=1e-6)
+    mapped = read_source(data, table.folder, cache=tmp_path)
+    assert (True, "the rows would need") == (mapped.is_mapped, mapped.notes[0][:19])
+    assert read(table.folder).table.equals(mapped.table)

@@ -1,0 +1,57 @@
+"""Read frames whose rows are computed or read when they are asked for, some rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .spilled_rows import BATCH_ROWS
+
+READAHEAD = {"batch_readahead": 2, "fragment_readahead": 1}  # of a dataset's files
+
+
+def iter_lazy_frame(value: Any) -> Iterator[Any] | None:
+    """Return the rows of a lazy frame as `pyarrow.Table`s, at least one; None: it is not lazy.
+
+    Lazy are Arrow datasets, scanners and readers, lazy frames of Polars, DuckDB relations, and
+    Hugging Face's `Dataset`, which is mapped from a file.
+    """
+    import pyarrow as pa
+
+    library = type(value).__module__.partition(".")[0]
+    if library == "pyarrow" and hasattr(value, "scanner"):
+        value = value.scanner(batch_size=BATCH_ROWS, **READAHEAD)
+    if library == "pyarrow" and hasattr(value, "to_reader") and not isinstance(value, pa.Table):
+        return _iter_reader(value.to_reader())
+    if isinstance(value, pa.RecordBatchReader):
+        return _iter_reader(value)
+    if library in ("duckdb", "_duckdb") and hasattr(value, "to_arrow_reader"):
+        return _iter_reader(value.to_arrow_reader(BATCH_ROWS))
+    if library == "polars" and hasattr(value, "collect_batches"):
+        return _iter_polars(value)
+    if library == "datasets" and not isinstance(value, Mapping) and hasattr(value, "num_rows"):
+        return _iter_hugging_face(value)
+    return None
+
+
+def _iter_reader(reader: Any) -> Iterator[Any]:
+    import pyarrow as pa
+
+    yield reader.schema.empty_table()
+    for batch in reader:
+        yield pa.Table.from_batches([batch])
+
+
+def _iter_polars(frame: Any) -> Iterator[Any]:
+    is_empty = True
+    for batch in frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+        is_empty = False
+        yield batch.to_arrow()
+    if is_empty:
+        yield frame.collect().to_arrow()
+
+
+def _iter_hugging_face(dataset: Any) -> Iterator[Any]:
+    tables = dataset.with_format("arrow")
+    yield tables[:0]
+    yield from tables.iter(BATCH_ROWS)

@@ -1,0 +1,222 @@
+"""Rows that exceed the memory give the same data from every source, bit for bit."""
+
+import gzip
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import csv, feather, parquet
+from pyarrow import dataset as datasets
+
+from hpsearch.data import load, spilled_rows
+from hpsearch.data.spilled_rows import RowLimit, gather_rows
+from hpsearch.errors import DataError
+from hpsearch.spec.data_spec import CrossValidationSpec, DataSpec
+
+N = 300
+LITTLE = 1e-6  # GiB: 67 cells
+RANDOM = np.random.default_rng(5)
+TABLE = pa.table(
+    {
+        "id": pa.array(range(N)),
+        "x": pa.array(RANDOM.normal(size=N), mask=RANDOM.random(N) < 0.1),
+        "count": pa.array(RANDOM.integers(0, 50, N).astype(np.int32)),
+        "zip": pa.array([f"{i % 9:05d}" for i in range(N)]),
+        "mixed": pa.array(["7" if i < 200 else "seven" for i in range(N)]),
+        "late": pa.array([None if i < 250 else i / 4 for i in range(N)]),
+        "day": pa.array(RANDOM.permutation(N).astype("datetime64[D]")),
+        "y": pa.array(RANDOM.permutation(np.where(np.arange(N) % 3 == 0, "yes", "no"))),
+    }
+)
+NESTED = TABLE.append_column(
+    "embedding", pa.array([None, *([list(row) for row in RANDOM.normal(size=(N - 1, 3))])])
+).append_column("colour", pa.array([("red", "blue")[i % 2] for i in range(N)]).dictionary_encode())
+
+
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hpsearch.data import delta_source, duckdb_source, lazy_frames, query_source
+
+    for module in (spilled_rows, delta_source, duckdb_source, lazy_frames):
+        monkeypatch.setattr(module, "BATCH_ROWS", 70)
+    monkeypatch.setattr(query_source, "BATCH", 70)
+
+
+def write_csv(folder: Path) -> str:
+    csv.write_csv(TABLE, folder / "t.csv")
+    return "t.csv"
+
+
+def write_csv_folder(folder: Path) -> str:
+    (folder / "parts").mkdir()
+    csv.write_csv(TABLE.slice(0, 150), folder / "parts" / "a.csv")
+    csv.write_csv(TABLE.slice(150, 60), folder / "parts" / "b.csv")
+    csv.write_csv(TABLE.slice(210), folder / "parts" / "c.csv")
+    (folder / "parts" / "c.csv.gz").write_bytes(
+        gzip.compress((folder / "parts" / "c.csv").read_bytes())
+    )
+    (folder / "parts" / "c.csv").unlink()
+    return "parts"
+
+
+def write_feather(folder: Path) -> str:
+    feather.write_feather(NESTED, folder / "t.feather", chunksize=70)
+    return "t.feather"
+
+
+def write_parquet(folder: Path) -> str:
+    parquet.write_table(NESTED, folder / "t.parquet", row_group_size=70)
+    return "t.parquet"
+
+
+def write_sqlite(folder: Path) -> dict[str, object]:
+    connection = sqlite3.connect(folder / "rows.db")
+    columns = "id INT, x REAL, count INT, zip TEXT, mixed TEXT, late REAL, day TEXT, y TEXT"
+    connection.execute(f"CREATE TABLE t ({columns})")
+    rows = [tuple(row.values()) for row in TABLE.to_pylist()]
+    rows = [(*row[:6], row[6].isoformat(), row[7]) for row in rows]
+    connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.commit()
+    connection.close()
+    return {"sql": "SELECT * FROM t", "connection": "SPILLED_ROWS", "order_by": ["id"]}
+
+
+def write_duckdb(folder: Path) -> dict[str, object]:
+    pytest.importorskip("duckdb", reason="DuckDB is not installed")
+    parquet.write_table(NESTED, folder / "t.parquet")
+    query = "SELECT *, sum(count) OVER (ORDER BY id) AS total FROM 't.parquet'"
+    return {"sql": query, "connection": "duckdb", "order_by": ["id"]}
+
+
+def write_delta(folder: Path) -> str:
+    deltalake = pytest.importorskip("deltalake", reason="deltalake is not installed")
+    deltalake.write_deltalake(str(folder / "delta"), TABLE.slice(0, 100).drop_columns(["late"]))
+    deltalake.write_deltalake(
+        str(folder / "delta"), TABLE.slice(100), mode="append", schema_mode="merge"
+    )
+    return "delta"
+
+
+WRITERS = {
+    "csv": write_csv,
+    "folder of csv": write_csv_folder,
+    "feather": write_feather,
+    "parquet": write_parquet,
+    "sqlite": write_sqlite,
+    "duckdb": write_duckdb,
+    "delta": write_delta,
+}
+
+
+def read(folder: Path, source: object, memory_gib: float | None, frame=None, **options):
+    declared = {"target": "y", "drop": ["id"], "columns": {"day": {"kind": "date"}}, **options}
+    data = DataSpec(source=source, memory_gib=memory_gib, **declared)
+    cv = CrossValidationSpec(folds=3)
+    cache = folder / "cache"
+    return load(
+        data, task=None, cross_validation=cv, seed=3, folder=folder, arrays=frame, cache=cache
+    )
+
+
+def assert_same(small, large) -> None:
+    assert (False, True) == (small.on_disk, large.on_disk)
+    assert (small.schema, small.fingerprint) == (large.schema, large.fingerprint)
+    assert small.notes == large.notes[1:]
+    for name in ("columns", "features", "target", "rows"):
+        np.testing.assert_array_equal(getattr(small, name), getattr(large, name), name)
+    for one, other in zip(small.folds, large.folds, strict=True):
+        np.testing.assert_array_equal(one.train, other.train)
+    locked, stored = small.locked_rows.read(), large.locked_rows.read()
+    np.testing.assert_array_equal(locked.columns, stored.columns)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_source_larger_than_memory_gives_the_same_data(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPILLED_ROWS", f"sqlite:///{tmp_path / 'rows.db'}")
+    source = WRITERS[name](tmp_path)
+    assert_same(read(tmp_path, source, None), read(tmp_path, source, LITTLE))
+    left = sorted(p.name for p in (tmp_path / "cache").rglob("*") if p.is_file())
+    assert ["columns.npy", "features.npy", "locked.npy"] == left
+
+
+def make_relation(folder: Path):
+    duckdb = pytest.importorskip("duckdb", reason="DuckDB is not installed")
+    parquet.write_table(NESTED, folder / "t.parquet")
+    return duckdb.connect().sql(f"SELECT * FROM '{folder}/t.parquet' ORDER BY id")
+
+
+def make_lazy_polars(folder: Path):
+    polars = pytest.importorskip("polars", reason="Polars is not installed")
+    parquet.write_table(NESTED, folder / "t.parquet")
+    return polars.scan_parquet(folder / "t.parquet")
+
+
+def make_hugging_face(folder: Path):
+    library = pytest.importorskip("datasets", reason="datasets is not installed")
+    return library.Dataset(NESTED)
+
+
+FRAMES = {
+    "dataset": lambda folder: datasets.dataset(str(folder / write_parquet(folder))),
+    "scanner": lambda folder: datasets.dataset(NESTED).scanner(batch_size=70),
+    "reader": lambda folder: NESTED.to_reader(70),
+    "relation": make_relation,
+    "polars": make_lazy_polars,
+    "hugging face": make_hugging_face,
+}
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_lazy_frame_larger_than_memory_gives_the_same_data(name, tmp_path):
+    frames = [FRAMES[name](tmp_path) for _ in range(2)]
+    small, large = (
+        read(tmp_path, None, gib, frame) for gib, frame in zip((None, LITTLE), frames, strict=True)
+    )
+    assert_same(small, large)
+    assert "colour" in [column.name for column in large.schema.columns]
+
+
+def test_a_function_may_return_a_reader(tmp_path):
+    write_parquet(tmp_path)
+    (tmp_path / "rows.py").write_text(
+        "from pyarrow import parquet\n"
+        f"def read(): return parquet.read_table(r'{tmp_path}/t.parquet').to_reader(70)\n"
+    )
+    source = "rows.py:read"
+    assert_same(read(tmp_path, source, None), read(tmp_path, source, LITTLE))
+
+
+def limit_rows(folder: Path, **options) -> RowLimit:
+    return RowLimit(LITTLE, folder, **options)
+
+
+def test_rows_stay_in_memory_up_to_the_limit(tmp_path):
+    tables = [pa.table({"x": range(30)}), pa.table({"x": range(30)})]
+    assert "" == gather_rows(tables, limit_rows(tmp_path)).note
+    found = gather_rows([*tables, tables[0]], limit_rows(tmp_path))
+    assert "the rows would need 1.34e-06 GiB of memory, and there are 1e-06 GiB" in found.note
+    assert pa.concat_tables([*tables, tables[0]]).equals(found.table)
+
+
+def test_types_that_widen_on_the_disk_become_those_of_memory(tmp_path):
+    from decimal import Decimal
+
+    tables = [
+        pa.table({"x": pa.nulls(50), "d": pa.array([Decimal("1.5")] * 50), "e": [[]] * 50}),
+        pa.table({"x": range(50), "d": pa.array([Decimal("12345678901234567.25")] * 50)}),
+        pa.table({"x": np.arange(50) / 4, "d": pa.array([Decimal("2.75")] * 50)}),
+    ]
+    small = gather_rows(tables, RowLimit(1.0, drop=["e"])).table
+    large = gather_rows(tables, limit_rows(tmp_path, drop=["e"])).table
+    assert ["double", "string", "double"] == [str(kind) for kind in large.schema.types]
+    assert spilled_rows.simplify_columns(small, ["e"]).equals(large)
+
+
+def test_a_column_that_cannot_be_read_is_named_on_the_disk_too(tmp_path):
+    ragged = pa.table({"e": [[1.0], [1.0, 2.0]] * 50})
+    for limit in (RowLimit(LITTLE, tmp_path), RowLimit(LITTLE, tmp_path, ["other"])):
+        with pytest.raises(DataError, match=r"column 'e' holds lists of 1 to 2 .*drop: \[e\]"):
+            gather_rows([ragged], limit)
+    assert not list(tmp_path.iterdir())
