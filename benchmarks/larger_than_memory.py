@@ -1,12 +1,14 @@
 """What rows that do not fit in memory cost: anonymous memory, and seconds an epoch.
 
-    python benchmarks/larger_than_memory.py [--gigabytes 1] [--columns 400] [--only hpsearch]
+    python benchmarks/larger_than_memory.py [--gigabytes 1] [--columns 400] [--limit 4]
+        [--only vectorized|keras_fit|keras] [--lake FOLDER]
 
 Writes a folder of Parquet files whose table takes so many GB in memory (most cells are 0, so the
 files are small), and trains one network on 80% of its rows for three epochs: by `hpsearch tune`
-with `data.memory_gib: 0.001`, and by `keras.Model.fit` on a `tf.data` pipeline that reads the files
+with `data.memory_gib: 0.001` and either trainer, and by `keras.Model.fit` on a `tf.data` pipeline that reads the files
 once an epoch, shuffles 10,000 rows, and scales by a `Normalization` adapted in a pass of its own.
-Prints one line of JSON each: the most anonymous memory (RssAnon) of any one process and of all,
+`--limit` is a hard limit of the GB of each process's own memory (RLIMIT_DATA; mapped files do not
+count). `--lake` keeps the files there for a later run. Prints one line of JSON each: the most anonymous memory (RssAnon) of any one process and of all,
 sampled every 50 ms, CPU seconds of all, imports and what follows the epochs included, seconds until
 the first epoch is reported, and the mean of the next two.
 """
@@ -14,6 +16,7 @@ the first epoch is reported, and the mean of the next two.
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +30,7 @@ import numpy as np
 GB = 1000**3
 FILES, FILLED, EPOCHS, BATCH, UNITS = 8, 0.1, 3, 512, 64
 TICK = 0.05
+WAYS = ("vectorized", "keras_fit", "keras")
 
 
 def write_lake(folder: Path, rows: int, columns: int) -> None:
@@ -48,7 +52,7 @@ def write_lake(folder: Path, rows: int, columns: int) -> None:
         parquet.write_table(pa.table(table), folder / f"part-{number}.parquet")
 
 
-def run_hpsearch(lake: Path) -> None:
+def run_hpsearch(lake: Path, trainer: str) -> None:
     """Run one trial; print the time of each epoch."""
     from hpsearch.events import EpochFinished
     from hpsearch.study.tune import tune
@@ -70,7 +74,7 @@ def run_hpsearch(lake: Path) -> None:
                 "impute": "mean",
             },
             "cross_validation": {"kind": "holdout", "fraction": 0.2},
-            "training": {"epochs": EPOCHS, "early_stopping": None},
+            "training": {"epochs": EPOCHS, "early_stopping": None, "trainer": trainer},
             "execution": {"workers": 1},
             "search_space": {
                 "learning_rate": [0.001, 0.002],
@@ -141,13 +145,17 @@ def anonymous_bytes(pid: int) -> int:
     return 0
 
 
-def measure(lake: Path, how: str) -> dict[str, float | str]:
+def measure(lake: Path, how: str, limit: float | None) -> dict[str, float | str]:
     """Run this file as a child, and watch its processes."""
     import psutil
 
+    def limit_memory() -> None:
+        if limit is not None:  # workers inherit it
+            resource.setrlimit(resource.RLIMIT_DATA, (int(limit * GB), int(limit * GB)))
+
     with tempfile.TemporaryDirectory() as folder, (Path(folder) / "printed").open("w+") as printed:
         began, command = time.time(), [sys.executable, __file__, "--child", how, str(lake)]
-        child = subprocess.Popen(command, cwd=folder, stdout=printed)
+        child = subprocess.Popen(command, cwd=folder, stdout=printed, preexec_fn=limit_memory)
         one = every = 0
         used: dict[int, float] = {}  # CPU seconds by process
         while child.poll() is None:
@@ -177,22 +185,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gigabytes", type=float, default=1.0)
     parser.add_argument("--columns", type=int, default=400)
-    parser.add_argument("--only", choices=("hpsearch", "keras"))
+    parser.add_argument("--limit", type=float)
+    parser.add_argument("--only", choices=WAYS)
+    parser.add_argument("--lake", type=Path)
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        {"hpsearch": run_hpsearch, "keras": run_keras}[given.child[0]](Path(given.child[1]))
+        how, lake = given.child[0], Path(given.child[1])
+        run_keras(lake) if how == "keras" else run_hpsearch(lake, how)
         return
     rows = int(given.gigabytes * GB / 8 / given.columns) // FILES * FILES
     with tempfile.TemporaryDirectory() as folder:
-        lake = Path(folder) / "lake"
-        write_lake(lake, rows, given.columns)
+        lake = given.lake.absolute() if given.lake else Path(folder) / "lake"
+        if not lake.exists():
+            write_lake(lake, rows, given.columns)
         size = sum(path.stat().st_size for path in lake.iterdir())
         table = {"table_gb": rows * given.columns * 8 / GB, "files_gb": round(size / GB, 3)}
         print(json.dumps({"rows": rows, "columns": given.columns, **table}), flush=True)
-        for how in ("hpsearch", "keras"):
+        for how in WAYS:
             if given.only in (None, how):
-                print(json.dumps(measure(lake, how)), flush=True)
+                print(json.dumps(measure(lake, how, given.limit)), flush=True)
 
 
 if __name__ == "__main__":

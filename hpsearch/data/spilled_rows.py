@@ -114,7 +114,7 @@ def describe_mapping(needed: float, allowed: float, cache: Path) -> str:
     shown = Path(*(cache / FOLDER).parts[-3:]).as_posix()
     return (
         f"the rows would need {needed:.3g} GiB of memory, and there are {allowed:.3g} GiB for "
-        f"them: they are read from {shown} on the disk, and keras_fit trains"
+        f"them: they are stored in {shown} and streamed from the disk while networks train"
     )
 
 

@@ -126,7 +126,7 @@ def check_model(file: StudyFile, problem: Problem) -> ModelCheck:
 
 
 def _check_rows_on_disk(file: StudyFile, problem: Problem) -> None:
-    """Refuse a trainer or an executor that needs the rows in memory, if they do not fit there.
+    """Refuse an executor that needs the rows in memory, if they do not fit there.
 
     Raises:
         SpecError: Names the key.
@@ -134,12 +134,6 @@ def _check_rows_on_disk(file: StudyFile, problem: Problem) -> None:
     if not problem.on_disk:
         return
     spec = file.spec
-    if spec.training.trainer == "vectorized":
-        raise file.make_error(
-            "training.trainer",
-            "vectorized holds all rows in memory, where they do not fit: leave it out, or say "
-            f"keras_fit; or {GIVE_ROOM}",
-        )
     if spec.execution.executor not in DISK_EXECUTORS:
         raise file.make_error(
             "execution.executor",

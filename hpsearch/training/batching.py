@@ -16,8 +16,6 @@ from ..trial import Value
 from .counter_random import random_bits
 
 DEFAULT_BATCH_SIZE = 32  # Keras's default, used if the study declares none
-
-
 WINDOW_BYTES = 1 << 28  # rows on disk that are shuffled at a time
 BLOCK_BYTES = 1 << 20  # of adjacent rows on disk, which come into the same window
 
@@ -51,6 +49,29 @@ def draw_epoch_order(seed: int, epoch: int, n_rows: int) -> np.ndarray:
     keys.sort()
     order: np.ndarray = keys.astype(np.uint32).astype(np.int32)
     return order
+
+
+def order_training_rows(
+    train: np.ndarray, epoch: int, features: np.ndarray, *, on_disk: bool
+) -> np.ndarray:
+    """Return the rows of a fold in the order of an epoch.
+
+    Rows on disk that exceed a window have one order for all folds, of which each fold takes its
+    training rows: folds that train side by side then read the same part of the file.
+
+    Args:
+        train: The fold's training rows (`Split.train`).
+        epoch: 0-based.
+        features: The features of all rows.
+        on_disk: Whether they are mapped from the disk.
+    """
+    if not on_disk or features.nbytes <= WINDOW_BYTES:
+        return train[draw_epoch_order(derive_order_seed(train), epoch, len(train))]
+    n_rows = len(features)
+    order = draw_disk_order(n_rows, epoch, n_rows, features.nbytes // n_rows)
+    is_training = np.zeros(n_rows, bool)
+    is_training[train] = True
+    return order[is_training[order]]
 
 
 def draw_disk_order(seed: int, epoch: int, n_rows: int, row_bytes: int) -> np.ndarray:

@@ -39,8 +39,15 @@ def choose_trainer(kind: str, problem: Problem, own_training: str | None = None)
         problem: The problem.
         own_training: Why Keras's own `fit` trains the model; None: it does not.
     """
-    if problem.on_disk:
-        return "keras_fit", "the rows do not fit in memory, and are read from the disk"
+    trainer, reason = _choose_for_model(kind, problem, own_training)
+    if not problem.on_disk:
+        return trainer, reason
+    if kind == "auto" and trainer == "vectorized" and has_accelerator():
+        trainer, reason = "keras_fit", "it needs no room for the rows on the accelerator"
+    return trainer, f"{reason}; the rows do not fit in memory, and are streamed from the disk"
+
+
+def _choose_for_model(kind: str, problem: Problem, own_training: str | None) -> tuple[str, str]:
     if own_training is not None:
         return "keras_fit", f"Keras's own fit trains it, a fold at a time: {own_training}"
     if problem.phases:

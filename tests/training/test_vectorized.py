@@ -160,7 +160,7 @@ def test_a_recipe_that_is_traced_again_computes_the_same() -> None:
     progress = TrialProgress(problem, trial, "vectorized", "maximize")
     draw = partial(draw_weights, recipe.network.plan)
     trial_run = TrialRun(progress, trial.params, recipe, (None,) * len(problem.folds), draw)
-    epoch = trial_run.make_epoch(problem, data, 0, 0, steps=4)
+    epoch = trial_run.make_epoch(problem, data, 0, 0, steps=range(4))
     given = (trial_run.initial_state(0), trial_run.make_lane(0, data), epoch, data.rows)
     first, second = (jax.jit(train_function(recipe))(*given).state.vector for _ in range(2))
     assert not np.array_equal(given[0].vector, first)

@@ -16,7 +16,7 @@ import numpy as np
 from ...errors import TrainingError
 from ...models import load_family
 from ...trial import EpochReport, FoldReport, TrialResult, TrialSpec, Value
-from ..batching import batch_size, derive_order_seed, draw_disk_order, draw_epoch_order
+from ..batching import batch_size, order_training_rows
 from ..class_weights import class_weights
 from ..phases import compute_rates, find_phase
 from ..problem import Precision, Problem
@@ -303,7 +303,7 @@ class KerasFitTrainer:
     ) -> float:
         """Return a fold's training loss; `losses` are earlier mean validation losses."""
         rows, size = self.problem.folds[fold].train, batch_size(params)
-        order = self._draw_order(rows, epoch)
+        features, on_disk = self.problem.features, self.problem.on_disk
         rates = shares = None
         if not architecture.is_user_compiled:
             steps = {"n_steps": -(-len(rows) // size), "n_epochs": trial.planned or trial.epochs}
@@ -312,19 +312,12 @@ class KerasFitTrainer:
             shares = strength_shares(params, epoch, **steps)
         return architecture.shared_model.train_epoch(
             self.problem.get_statistics(params)[fold],
-            rows[order],
+            order_training_rows(rows, epoch, features, on_disk=on_disk),
             size,
             class_weights=class_weights(self.problem, params, fold),
             rates=rates,
             shares=shares,
         )
-
-    def _draw_order(self, rows: np.ndarray, epoch: int) -> np.ndarray:
-        seed, features = derive_order_seed(rows), self.problem.features
-        if not self.problem.on_disk:
-            return draw_epoch_order(seed, epoch, len(rows))
-        row_bytes = features.itemsize * features.shape[1]
-        return draw_disk_order(seed, epoch, len(rows), row_bytes)
 
     def _resolve_params(self, trial: TrialSpec) -> dict[str, Value]:
         return self.problem.resolve(trial.params)

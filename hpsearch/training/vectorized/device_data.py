@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from ...data.split import Split
 from ...data.statistics import Statistics
+from ...errors import TrainingError
 from ...trial import Value
-from ..batching import derive_order_seed, draw_epoch_order
+from ..batching import derive_order_seed, order_training_rows
 from ..problem import Problem
+from .device_health import device_memory
 
 EVALUATION_ROWS = 2048  # rows evaluated at once
 ORDER_BYTES = 1 << 26  # of row orders that are kept
+ROWS_SHARE = 0.5  # of an accelerator's memory, for rows that exceed the machine's
+GIB = 1 << 30
 
 
 class DeviceRows(NamedTuple):
@@ -64,9 +67,10 @@ class BatchData(NamedTuple):
 class RowOrders:
     """The row order of each epoch of each fold, which all trials share."""
 
-    def __init__(self, folds: Sequence[Split]) -> None:
-        self._rows = [fold.train.astype(np.int32) for fold in folds]
-        self.seeds = [derive_order_seed(fold.train) for fold in folds]
+    def __init__(self, problem: Problem) -> None:
+        self._features, self._on_disk = problem.features, problem.on_disk
+        self._rows = [fold.train.astype(np.int32) for fold in problem.folds]
+        self.seeds = [derive_order_seed(fold.train) for fold in problem.folds]
         self._kept: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
         longest = max(rows.nbytes for rows in self._rows)
         self._most = max(1, ORDER_BYTES // max(1, longest))
@@ -78,8 +82,9 @@ class RowOrders:
             if (fold, epoch) in self._kept:
                 self._kept.move_to_end((fold, epoch))
                 return self._kept[fold, epoch]
-        rows = self._rows[fold]
-        ordered: np.ndarray = rows[draw_epoch_order(self.seeds[fold], epoch, len(rows))]
+        ordered = order_training_rows(
+            self._rows[fold], epoch, self._features, on_disk=self._on_disk
+        )
         with self._lock:
             self._kept[fold, epoch] = ordered
             while len(self._kept) > self._most:
@@ -107,7 +112,15 @@ class DeviceData:
 
 
 def make_device_data(problem: Problem) -> DeviceData:
-    """Copy `problem` to the device; on a CPU, aligned rows are not copied."""
+    """Copy `problem` to the device.
+
+    On a CPU, aligned rows are not copied, so rows that are mapped from the disk are read from it
+    when they are used, and dropped when memory is needed.
+
+    Raises:
+        TrainingError: If rows on disk do not fit in the device's memory.
+    """
+    _require_device_memory(problem)
     rows = DeviceRows(
         _put_shared(problem.features),
         _put_shared(problem.target),
@@ -121,7 +134,19 @@ def make_device_data(problem: Problem) -> DeviceData:
     }
     # Other folds of the same rows, and all of them in the final fit, then share the programs.
     capacity = max(len(problem.target), *(len(f.train) for f in problem.folds))
-    return DeviceData(rows, folds, scaled, capacity, RowOrders(problem.folds))
+    return DeviceData(rows, folds, scaled, capacity, RowOrders(problem))
+
+
+def _require_device_memory(problem: Problem) -> None:
+    room = device_memory()
+    if not problem.on_disk or room is None or problem.features.nbytes <= ROWS_SHARE * room:
+        return
+    needed, there = problem.features.nbytes / GIB, ROWS_SHARE * room / GIB
+    raise TrainingError(
+        f"training.trainer: vectorized holds the rows on the device, where they take {needed:.3g} "
+        f"GiB and there are {there:.3g} GiB for them: use trainer: keras_fit, which reads them "
+        "from the disk"
+    )
 
 
 def _device_folds(problem: Problem, statistics: tuple[Statistics, ...]) -> tuple[DeviceFold, ...]:

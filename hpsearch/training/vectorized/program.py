@@ -56,6 +56,7 @@ class LaneEpoch(NamedTuple):
 
     number: Any  # int32, 0-based
     order: Any  # (n_rows or more,) int32: row indices, padded at the end
+    first: Any  # int32: the first batch to train
     steps: Any  # int32: batches to train
     rates: Any  # the optimizer's numbers
     learning_rates: Any  # (n_steps or more,) float32, one per batch
@@ -220,7 +221,8 @@ def train_function(recipe: Recipe) -> Callable[..., EpochOutput]:
             return after, total + loss
 
         start = (state, jnp.float32(0))
-        state, total = jax.lax.fori_loop(0, epoch.steps, body, start)
+        end = epoch.first + epoch.steps
+        state, total = jax.lax.fori_loop(epoch.first, end, body, start)
         values = [state.vector] if recipe.flat else network.split(state.vector)
         kept = update.final_weights(state.optimizer, values)
         average = None if kept is values else flatten_arrays(kept)

@@ -261,7 +261,7 @@ def lane_step_function(recipe: Recipe) -> Callable[..., tuple[LaneState, Any]]:
         counted = jnp.clip(n_train - done, 0, at.size)
         passed = at.epoch + at.step / -(-n_train // at.size)
         shares = None if numbers.shares is None else shares_at(numbers.shares, passed)
-        given = LaneEpoch(at.epoch, orders, None, None, None, None, make_lane_masks(lane.strengths))
+        given = LaneEpoch(at.epoch, orders, *[None] * 5, make_lane_masks(lane.strengths))
         batch = RowChunk(at.first + done, counted, step_key(lane.key, at))
         found = gradients(state, lane, with_dropout_share(lane, given, shares), rows, batch)
         rate = rate_at(numbers.schedule, plateau, passed)

@@ -92,9 +92,9 @@ class TrialRun:
         fold: int,
         number: int,
         *,
-        steps: int,
+        steps: range,
     ) -> LaneEpoch:
-        """Make the inputs of one epoch of `fold`.
+        """Make the inputs of one epoch of `fold`, or of a part of it.
 
         Args:
             problem: The problem.
@@ -119,7 +119,8 @@ class TrialRun:
         return LaneEpoch(
             np.int32(number),
             rows,
-            np.int32(steps),
+            np.int32(steps.start),
+            np.int32(len(steps)),
             recipe.update.numbers,
             learning_rates,
             np.int32(recipe.batch_size),
