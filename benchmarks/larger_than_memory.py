@@ -5,12 +5,14 @@
 
 Writes a folder of Parquet files whose table takes so many GB in memory (most cells are 0, so the
 files are small), and trains one network on 80% of its rows for three epochs: by `hpsearch tune`
-with `data.memory_gib: 0.001` and either trainer, and by `keras.Model.fit` on a `tf.data` pipeline that reads the files
-once an epoch, shuffles 10,000 rows, and scales by a `Normalization` adapted in a pass of its own.
+with `data.memory_gib: 0.001` and either trainer, and by `keras.Model.fit` on a `tf.data` pipeline
+that reads the files once an epoch, shuffles 10,000 rows, and scales by a `Normalization` adapted in
+a pass of its own.
 `--limit` is a hard limit of the GB of each process's own memory (RLIMIT_DATA; mapped files do not
-count). `--lake` keeps the files there for a later run. Prints one line of JSON each: the most anonymous memory (RssAnon) of any one process and of all,
-sampled every 50 ms, CPU seconds of all, imports and what follows the epochs included, seconds until
-the first epoch is reported, and the mean of the next two.
+count). `--lake` keeps the files there for a later run. Prints one line of JSON each: the most
+anonymous memory (RssAnon) of any one process and of all, sampled every 50 ms, CPU seconds of all,
+imports and what follows the epochs included, seconds until the first epoch is reported, and the
+mean of the next two.
 """
 
 import argparse
