@@ -66,12 +66,14 @@ def order_training_rows(
         on_disk: Whether they are mapped from the disk.
     """
     if not on_disk or features.nbytes <= WINDOW_BYTES:
-        return train[draw_epoch_order(derive_order_seed(train), epoch, len(train))]
+        taken: np.ndarray = train[draw_epoch_order(derive_order_seed(train), epoch, len(train))]
+        return taken
     n_rows = len(features)
     order = draw_disk_order(n_rows, epoch, n_rows, features.nbytes // n_rows)
     is_training = np.zeros(n_rows, bool)
     is_training[train] = True
-    return order[is_training[order]]
+    chosen: np.ndarray = order[is_training[order]]
+    return chosen
 
 
 def draw_disk_order(seed: int, epoch: int, n_rows: int, row_bytes: int) -> np.ndarray:
