@@ -2,7 +2,9 @@
 
 import datetime
 import math
+import tempfile
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -12,6 +14,7 @@ from pyarrow import parquet
 
 from hpsearch.data.batch_feed import source_from_memory
 from hpsearch.data.sources import read_source
+from hpsearch.data.spilled_rows import RowLimit, gather_rows
 from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import DataSpec
 
@@ -126,6 +129,15 @@ def test_each_cell_is_read_once(table):
     for i, value in enumerate(values):
         for name, cell in flatten(value, kind):
             assert is_equal(cell, found[name][i].as_py()), (name, cell, found[name][i])
+    assert found.equals(spill(table))
+
+
+def spill(table, drop=()):
+    """Read a table in two parts from the disk, as one that exceeds the memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        cut = table.num_rows // 2
+        limit = RowLimit(0.0, Path(folder), drop)
+        return gather_rows([table.slice(0, cut), table.slice(cut)], limit).table
 
 
 @QUICK
@@ -134,10 +146,13 @@ def test_what_is_not_read_is_refused_by_name_and_can_be_dropped(table):
     table = table[0].append_column("z", pa.array(range(table[0].num_rows)))
     with pytest.raises(DataError, match=r"column 'x[^']*' .*data\.drop: \[x") as refused:
         source_from_memory(table, DataSpec(target="y"))
+    with pytest.raises(DataError, match=r"column 'x[^']*' .*data\.drop: \[x"):
+        spill(table)
     name = str(refused.value).partition("data.drop: [")[2].partition("]")[0]
     for drop in {name, "x"} & set(table.column_names):
         found = source_from_memory(table, DataSpec(target="y", drop=[drop])).table
         assert ["x", "y", "z"] == found.column_names
+        assert found.equals(spill(table, [drop]))
 
 
 @pytest.mark.parametrize(
