@@ -3,6 +3,7 @@
 import importlib.util
 import shutil
 import sqlite3
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -150,6 +151,28 @@ def write_iceberg(folder: Path) -> str:
     made.overwrite(TABLE)
     catalog.close()
     return urlsplit(made.location()).path
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("default")  # Spark warns of sockets that it leaves
+def test_a_spark_frame_written_by_its_executors_gives_the_same_data(tmp_path, monkeypatch):
+    sql = pytest.importorskip("pyspark.sql", reason="PySpark is not installed: pip install pyspark")
+    if shutil.which("java") is None:
+        pytest.skip("Java is not here: apt-get install default-jre-headless")
+    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    parquet.write_table(TABLE, tmp_path / "t.parquet")
+    session = sql.SparkSession.builder.master("local[1]").getOrCreate()
+    try:
+        frame = session.read.parquet(str(tmp_path / "t.parquet"))
+        with pytest.raises(DataError, match=r"frame\.write\.parquet\(FOLDER\)"):
+            read(frame, tmp_path)
+        frame.write.parquet(str(tmp_path / "spark"))
+    finally:
+        session.stop()
+    expected, found = read(TABLE, tmp_path), read("spark", tmp_path)
+    assert_same_rows(expected, found, "spark")
+    assert expected.fingerprint == found.fingerprint
 
 
 @pytest.mark.long
