@@ -159,6 +159,7 @@ class Counted:
         self.calls: Counter[str] = Counter()  # of compiled programs, by their kind
         self.given = 0  # arrays of the host that went along
         self.python = 0  # Python calls while a call was made ready
+        self.fetched: Counter[str] = Counter()  # from the device, by how
 
 
 def count_in(patch: pytest.MonkeyPatch, trainer: VectorizedTrainer) -> Counted:
@@ -188,18 +189,38 @@ def count_in(patch: pytest.MonkeyPatch, trainer: VectorizedTrainer) -> Counted:
         finally:
             sys.setprofile(None)
 
+    array, as_array = type(jax.numpy.zeros(1)), np.asarray
+    value = array._value  # type: ignore[attr-defined]
+
+    def convert(given: Any, *options: Any, **named: Any) -> np.ndarray:
+        caller = sys._getframe(1).f_code.co_filename
+        counted.fetched["array"] += isinstance(given, jax.Array) and "hpsearch" in caller
+        return as_array(given, *options, **named)
+
+    def fetch(self: Any) -> np.ndarray:
+        counted.fetched["value"] += self._npy_value is None
+        fetched: np.ndarray = value.fget(self)
+        return fetched
+
     patch.setattr(trainer._programs, "get", counting)
     patch.setattr(tile_group.TileGroup, "start", profiled)
+    patch.setattr(array, "_value", property(fetch))  # by `float`, `int`, `tolist`
+    patch.setattr(np, "asarray", convert)
     return counted
 
 
-def test_the_host_does_as_much_for_100_lanes_as_for_8(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("tile", "many"), [(64, 50), pytest.param(512, 400, marks=pytest.mark.long)]
+)
+def test_the_host_does_as_much_for_100_or_800_lanes_as_for_8(
+    monkeypatch: pytest.MonkeyPatch, tile: int, many: int
+) -> None:
     problem = replace(
         separable(), folds=separable().folds[:2], statistics=separable().statistics[:2]
     )
     seen = []
-    for n in (4, 50):
-        monkeypatch.setattr(group_factory, "TILE_TRIALS", 64)
+    for n in (4, many):
+        monkeypatch.setattr(group_factory, "TILE_TRIALS", tile)
         monkeypatch.setattr(batch_engine.BatchEngine, "_epochs_per_call", lambda self: 2)
         trainer = VectorizedTrainer(problem, placement="batch")
         with pytest.MonkeyPatch.context() as patch:
@@ -207,9 +228,10 @@ def test_the_host_does_as_much_for_100_lanes_as_for_8(monkeypatch: pytest.Monkey
             results = run(trainer, [spec(i, i, 6, units=4) for i in range(n)])[1]
         assert {"COMPLETE"} == {result.state for result in results.values()}
         assert 1 == engine_of(trainer).templates.built
-        seen.append((counted.calls, counted.given, counted.python))
+        seen.append((counted.calls, counted.given, counted.python, counted.fetched))
     assert seen[0] == seen[1]
     assert {"empty": 1, "fill": 1, "segment": 3, "predictions": 1} == seen[0][0]
+    assert seen[0][-1]["array"] > 0
 
 
 def test_a_lane_alone_is_the_lane_among_64_others() -> None:
