@@ -9,20 +9,20 @@ from hpsearch.history import History
 from hpsearch.pareto import add_to_front, dominates
 from hpsearch.search.pruners.pareto_order import order_by_fronts
 
-MAXIMIZE = (True, False)
+DIRECTIONS = ("maximize", "minimize")
 POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=30)
 
 
 def front_of(points):
     front = []
     for point in points:
-        front = add_to_front(front, point, lambda p: p, MAXIMIZE) or front
+        front = add_to_front(front, point, lambda p: p, DIRECTIONS) or front
     return front
 
 
 @given(POINTS)
 def test_the_front_is_what_nothing_dominates_however_the_points_come(points):
-    expected = [p for p in points if not any(dominates(q, p, MAXIMIZE) for q in points)]
+    expected = [p for p in points if not any(dominates(q, p, DIRECTIONS) for q in points)]
     assert sorted(expected) == sorted(front_of(points)) == sorted(front_of(points[::-1]))
 
 

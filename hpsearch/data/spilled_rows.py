@@ -221,9 +221,8 @@ class _Spill:
         """
         self._open.close()
         names = _name_parts(part.n_rows for part in self._parts)
-        empty = unite_tables([part.schema.empty_table() for part in self._parts], names, self.drop)[
-            0
-        ]
+        empties = [part.schema.empty_table() for part in self._parts]
+        empty, _ = unite_tables(empties, names, self.drop)
         first = self._flatten_first(empty, names)
         plain = (
             simplify_columns(table, self.drop, first.column_names)
@@ -242,9 +241,8 @@ class _Spill:
                 for batch in reader:
                     table = pa.Table.from_batches([batch])
                     if not table.schema.equals(empty.schema):
-                        table = unite_tables([empty, table], ["the rows before", name], self.drop)[
-                            0
-                        ]
+                        both = ["the rows before", name]
+                        table, _ = unite_tables([empty, table], both, self.drop)
                     yield table
 
     def _flatten_first(self, empty: Any, names: list[str]) -> Any:
