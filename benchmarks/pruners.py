@@ -15,13 +15,15 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
+from optuna.samplers import BaseSampler, GPSampler, TPESampler
+from pruner_rivals import BUDGETS, Meter, curve_of, keras_tuner_default, one_epoch, optuna_search
 from sampler_tasks import EPOCHS, LCBENCH_SPACE, LCBENCH_TASKS, Task, lcbench, load_surrogate
 from samplers import average_ranks, standard_error
 
@@ -32,43 +34,19 @@ from hpsearch.search.pruners import DEFAULT, make_pruner
 from hpsearch.search.samplers import make_sampler
 from hpsearch.spec.search_space import Float, Int, SearchSpace
 
-BUDGETS = (20, 50)  # full trainings at which the incumbent is judged
 SAMPLERS = ("gp", "tpe", "random")
 PRUNERS = ("none", "asha", "halving", "hyperband", "median", "percentile", "patience")
-LIBRARIES = ("Optuna TPE + Median", "Optuna TPE + Hyperband", "Keras Tuner Hyperband")
+ONE_EPOCH = "one epoch, then the best half in full"  # arXiv 2307.15422
+OPTUNA: Mapping[str, tuple[Callable[..., BaseSampler], Callable[[], BasePruner]]] = {
+    "Optuna TPE + Median": (TPESampler, MedianPruner),  # `optuna.create_study()`
+    "Optuna TPE + Hyperband": (TPESampler, lambda: HyperbandPruner(max_resource=EPOCHS)),
+    "Optuna GP": (GPSampler, NopPruner),  # needs torch
+    "Optuna GP + Hyperband": (GPSampler, lambda: HyperbandPruner(max_resource=EPOCHS)),
+}
+LIBRARIES = (*OPTUNA, "Keras Tuner Hyperband", ONE_EPOCH)
 OURS = tuple(f"{sampler} + {pruner}" for sampler in SAMPLERS for pruner in PRUNERS)
 FEWEST_RUNS = 8  # of a table that is worth printing
 DEFAULT_PAIR = f"gp + {DEFAULT}"
-
-
-@dataclass(slots=True)
-class Meter:
-    """Counts epochs and knows the incumbent: the trial with the best value seen so far.
-
-    Pruned trials count; what is judged is the regret of the configuration after a full training.
-    """
-
-    task: Task
-    spent: int = 0  # epochs
-    seen: float = np.inf
-    trials: int = 0
-    best: Mapping[str, Any] = field(default_factory=dict)
-    regret: list[float] = field(default_factory=list)  # at each budget
-
-    def train(self, params: Mapping[str, Any], value: float) -> None:
-        """Take in one epoch and the value after it."""
-        if self.over:
-            return
-        self.spent += 1
-        if value < self.seen:
-            self.seen, self.best = value, params
-        if self.spent == BUDGETS[len(self.regret)] * EPOCHS:
-            self.regret.append(self.task.regret(dict(self.best)))
-
-    @property
-    def over(self) -> bool:
-        """Whether the largest budget is spent."""
-        return len(self.regret) == len(BUDGETS)
 
 
 def our_space() -> SearchSpace:
@@ -145,88 +123,15 @@ class Simulation:
         self.sampler.tell(self.history.last[number])
 
 
-def curve_of(task: Task) -> Callable[[Mapping[str, Any]], np.ndarray]:
-    """The learning curve of a configuration, shape (EPOCHS,); smaller is better."""
-    assert task.curve is not None
-    curve = task.curve
-    return lambda params: curve(dict(params))
-
-
-def optuna_default(pruner: optuna.pruners.BasePruner, task: Task, seed: int) -> Meter:
-    """Optuna's own loop: its default sampler, steps counted from 0 as its examples do."""
-    meter, curve = Meter(task), curve_of(task)
-    study = optuna.create_study(
-        study_name=f"{task.name} {seed}",  # Hyperband draws its brackets from the name
-        sampler=optuna.samplers.TPESampler(seed=seed),
-        pruner=pruner,
-    )
-    while not meter.over:
-        trial = study.ask(LCBENCH_SPACE)
-        values = curve(trial.params)
-        meter.trials += 1
-        state = optuna.trial.TrialState.COMPLETE
-        for step, value in enumerate(values):
-            meter.train(trial.params, float(value))
-            trial.report(float(value), step)
-            if step + 1 < EPOCHS and trial.should_prune():
-                state = optuna.trial.TrialState.PRUNED
-                break
-        is_complete = state == optuna.trial.TrialState.COMPLETE
-        study.tell(trial, float(values[-1]) if is_complete else None, state=state)
-    return meter
-
-
-def keras_tuner_default(task: Task, seed: int, folder: str) -> Meter:
-    """Keras Tuner's Hyperband: survivors of a round go on from their checkpoint."""
-    import keras_tuner as kt  # ten seconds: only for its own row
-
-    meter, curve = Meter(task), curve_of(task)
-    hp = kt.HyperParameters()
-    for name, d in LCBENCH_SPACE.items():
-        kind = hp.Int if isinstance(d, IntDistribution) else hp.Float
-        kind(name, d.low, d.high, sampling="log" if d.log else "linear", step=None)
-    oracle = kt.oracles.HyperbandOracle(
-        objective=kt.Objective("value", "min"),
-        max_epochs=EPOCHS,
-        hyperband_iterations=1000,  # the budget ends it
-        hyperparameters=hp,
-        seed=seed + 1,  # 0 means a random one there
-    )
-    oracle.verbose = 0
-    oracle._set_project_dir(folder, f"hyperband-{task.name}-{seed}")
-    oracle.save = lambda: None
-    oracle._save_trial = lambda trial: None
-    asked = 0
-    while not meter.over:
-        asked += 1
-        trial = oracle.create_trial(f"worker-{asked}")
-        values = trial.hyperparameters.values
-        params = {
-            n: min(max(int(values[n]), d.low), d.high)  # its Int can return max + 1
-            if isinstance(d, IntDistribution)
-            else values[n]
-            for n, d in LCBENCH_SPACE.items()
-        }
-        first, last = values["tuner/initial_epoch"], values["tuner/epochs"]
-        meter.trials += first == 0
-        errors = curve(params)[first:last]
-        for value in errors:
-            meter.train(params, float(value))
-        # Its Tuner scores a trial by the best epoch of the round.
-        oracle.update_trial(trial.trial_id, {"value": float(errors.min())})
-        trial.status = "COMPLETED"
-        oracle.end_trial(trial)
-    return meter
-
-
 def measure(row: str, task: Task, seed: int, folder: str) -> Meter:
     """One search by the name of its row."""
-    if row == "Optuna TPE + Median":  # the pruner of `optuna.create_study()`
-        return optuna_default(optuna.pruners.MedianPruner(), task, seed)
-    if row == "Optuna TPE + Hyperband":
-        return optuna_default(optuna.pruners.HyperbandPruner(max_resource=EPOCHS), task, seed)
+    if row == ONE_EPOCH:
+        return one_epoch(task, seed)
     if row == "Keras Tuner Hyperband":
         return keras_tuner_default(task, seed, folder)
+    if row in OPTUNA:
+        sampler_class, make = OPTUNA[row]
+        return optuna_search(sampler_class(seed=seed), make(), task, seed)
     sampler, pruner = row.split(" + ")
     return Simulation(sampler, pruner, task, seed).run()
 
