@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import hpsearch
-from hpsearch.data import sources
+from hpsearch.data import file_readers
 from hpsearch.events import TrialAsked
 from hpsearch.history import load_history
 from hpsearch.spec import function_reference, study_file, yaml_lines
@@ -81,7 +81,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Calls:
     found.count(study_file._validate_study)
     found.count(ast.parse, lambda text, *_: "closeness" in str(text))
     found.count(function_reference._import_file)
-    found.count(sources._read_file)
+    found.count(file_readers.read_into_memory)
     for function in (
         *(validation._find_problems, validation._check_pruner, validation._check_pruner_options),
         *(task_validation.find_task_problems, resolved_study.choose_pruner),
@@ -94,7 +94,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Calls:
 ONCE = {
     **dict.fromkeys(("parse_yaml", "_validate_study"), 1),
     **dict.fromkeys(("parse", "_import_file"), 1),  # own.py, though it is named twice
-    "_read_file": 2,  # the table and the test rows
+    "read_into_memory": 2,  # the table and the test rows
     **dict.fromkeys(("_find_problems", "_check_pruner", "_check_pruner_options"), 1),
     "find_task_problems": 1,  # once the rows have told the task
     **dict.fromkeys(("choose_pruner", "make_pruner", "with_task"), 1),
