@@ -124,19 +124,20 @@ def keras_tuner_default(task: Task, seed: int, folder: str) -> Meter:
 def one_epoch(task: Task, seed: int) -> Meter:
     """Random trials of one epoch, then the better half in full: a search for each budget."""
     curve, regret = curve_of(task), []
-    for place, budget in enumerate(BUDGETS):
+    for index, budget in enumerate(BUDGETS):
         meter = Meter(task)
         sampler = optuna.samplers.RandomSampler(seed=seed)
         study = optuna.create_study(sampler=sampler)
         # Two trials cost one full training and one epoch.
         pairs = ceil(budget * EPOCHS / (EPOCHS + 1))
         tried = [study.ask(LCBENCH_SPACE).params for _ in range(2 * pairs)]
-        for params in tried:
-            meter.train(params, float(curve(params)[0]))
-        for params in sorted(tried, key=lambda params: float(curve(params)[0]))[:pairs]:
-            for value in curve(params)[1:]:
-                meter.train(params, float(value))
+        curves = np.stack([curve(params) for params in tried])
+        for params, values in zip(tried, curves, strict=True):
+            meter.train(params, float(values[0]))
+        for trial in np.argsort(curves[:, 0], kind="stable")[:pairs]:
+            for value in curves[trial, 1:]:
+                meter.train(tried[trial], float(value))
         meter.trials = len(tried)
-        regret.append(meter.regret[place])
+        regret.append(meter.regret[index])
     meter.regret = regret
     return meter

@@ -15,6 +15,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,10 @@ ONE_EPOCH = "one epoch, then the best half in full"  # arXiv 2307.15422
 OPTUNA: Mapping[str, tuple[Callable[..., BaseSampler], Callable[[], BasePruner]]] = {
     "Optuna TPE + Median": (TPESampler, MedianPruner),  # `optuna.create_study()`
     "Optuna TPE + Hyperband": (TPESampler, lambda: HyperbandPruner(max_resource=EPOCHS)),
-    "Optuna GP": (GPSampler, NopPruner),  # needs torch
+    "Optuna GP": (GPSampler, NopPruner),
     "Optuna GP + Hyperband": (GPSampler, lambda: HyperbandPruner(max_resource=EPOCHS)),
 }
+NEED_TORCH = ("Optuna GP", "Optuna GP + Hyperband")
 LIBRARIES = (*OPTUNA, "Keras Tuner Hyperband", ONE_EPOCH)
 OURS = tuple(f"{sampler} + {pruner}" for sampler in SAMPLERS for pruner in PRUNERS)
 FEWEST_RUNS = 8  # of a table that is worth printing
@@ -158,6 +160,15 @@ def missing(
                     yield row, task, seed
 
 
+def list_rows() -> list[str]:
+    """The rows that can be measured here."""
+    rows = [*OURS, *LIBRARIES]
+    if find_spec("torch") is None:
+        print(f"without torch: not {', '.join(NEED_TORCH)}")
+        rows = [row for row in rows if row not in NEED_TORCH]
+    return rows
+
+
 def run(args: argparse.Namespace) -> None:
     """Measure what the results file lacks, one line a run."""
     import tempfile
@@ -165,9 +176,9 @@ def run(args: argparse.Namespace) -> None:
     tables = args.tables or Path(os.environ["HPSEARCH_DATA"]) / "hpo_tables"
     surrogate = load_surrogate(tables / "yahpo_surrogates")
     tasks = [lcbench(surrogate, task) for task in LCBENCH_TASKS]
-    done = read_results(args.results)
+    done, rows = read_results(args.results), args.rows or list_rows()
     with args.results.open("a", encoding="utf-8") as out, tempfile.TemporaryDirectory() as folder:
-        for row, task, seed in missing(done, tasks, args.rows, args.seeds):
+        for row, task, seed in missing(done, tasks, rows, args.seeds):
             meter = measure(row, task, seed, folder)
             fields = {"row": row, "task": task.name, "seed": seed}
             record = {**fields, "regret": meter.regret, "trials": meter.trials}
@@ -213,7 +224,7 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     runs = commands.add_parser("run", help="measure what the results file lacks")
     runs.add_argument("--tables", type=Path, help="default: $HPSEARCH_DATA/hpo_tables")
-    runs.add_argument("--rows", nargs="+", default=[*OURS, *LIBRARIES], metavar="PAIR")
+    runs.add_argument("--rows", nargs="+", metavar="PAIR", help="default: all")
     runs.add_argument("--seeds", type=int, default=20)
     runs.set_defaults(function=run)
     prints = commands.add_parser("table", help="print the tables")
