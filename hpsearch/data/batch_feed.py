@@ -20,7 +20,7 @@ from .arrays import normalize_rows
 from .batch_parts import Batch, BatchReader
 from .memory_source import open_memory
 from .source_table import SourceTable, normalize_source
-from .spilled_rows import CELL_BYTES, GIB, describe_mapping, measure_memory, write_and_map
+from .spilled_rows import CELL_BYTES, GIB, RowLimit, gather_rows, make_row_limit
 
 LIBRARIES = {"grain", "torch"}
 # What frames and arrays have, which other functions read.
@@ -65,8 +65,22 @@ def open_rows(
         raise DataError("there are no rows")
     again = BatchReader(data).read(_iterate(value), are_batches=are_batches)
     is_shuffled = not _starts_alike(first, next(again, None))
-    collected = _Collection(data, reader, cache if count is not None else None, is_shuffled)
-    return collected.collect(chain([first], batches), name)
+    reason = _find_memory_reason(first, is_known=count is not None, is_shuffled=is_shuffled)
+    limit = make_row_limit(data, None if reason else cache)
+    batches = chain([first], batches)
+    if limit.folder is not None:
+        rows = gather_rows((batch.table for batch in batches), limit)
+        return rows.add_to(reader.make_source(name, rows.table))
+    return _read_into_memory(batches, reader, name, limit, reason, is_shuffled=is_shuffled)
+
+
+def _find_memory_reason(first: Batch, *, is_known: bool, is_shuffled: bool) -> str:
+    """Explain why the rows have to fit in memory; empty: they need not."""
+    if not is_known:
+        return "it is not known where they end (take(n) or assert_cardinality(n) tells it)"
+    if is_shuffled:
+        return "they come in another order at each reading (remove the shuffling)"
+    return "" if first.array is None else "they are arrays"
 
 
 def is_feed(value: Any) -> bool:
@@ -141,77 +155,45 @@ def _starts_alike(first: Batch, again: Batch | None) -> bool:
     return np.array_equal(first.array, again.array, equal_nan=first.array.dtype.kind == "f")
 
 
-class _Collection:
-    """Batches in memory or, if they exceed it, on disk."""
+def _read_into_memory(
+    batches: Iterable[Batch],
+    reader: BatchReader,
+    name: str,
+    limit: RowLimit,
+    reason: str,
+    *,
+    is_shuffled: bool,
+) -> SourceTable:
+    """Join all batches.
 
-    def __init__(
-        self, data: DataSpec, reader: BatchReader, cache: Path | None, is_shuffled: bool
-    ) -> None:
-        """Collect nothing yet.
+    Raises:
+        DataError: If they exceed the memory for rows, with the reason why they have to fit.
+    """
+    import pyarrow as pa
 
-        Args:
-            data: The declaration.
-            reader: The reader of the batches, which knows their columns.
-            cache: The folder for rows that exceed the memory; None: these are refused.
-            is_shuffled: Whether the rows have another order at each reading.
-        """
-        self._reader = reader
-        self._cache = cache
-        self._is_shuffled = is_shuffled
-        self._allowed = measure_memory(data.memory_gib)
-        self._batches: list[Batch] = []
-        self._bytes = 0
-
-    def collect(self, batches: Iterator[Batch], name: str) -> SourceTable:
-        """Read all batches."""
-        for batch in batches:
-            self._batches.append(batch)
-            table, array = batch.table, batch.array
-            self._bytes += table.num_rows * table.num_columns * CELL_BYTES
-            self._bytes += 0 if array is None else 2 * array.nbytes
-            if self._bytes > self._allowed * GIB:
-                return self._map(batches, name)
-        return self._keep(name)
-
-    def _keep(self, name: str) -> SourceTable:
-        import pyarrow as pa
-
-        table = pa.concat_tables([b.table for b in self._batches]).combine_chunks()
-        parts = [b.array for b in self._batches if b.array is not None]
-        array = normalize_rows(np.concatenate(parts)) if parts else None
-        self._batches = []
-        if self._is_shuffled:
-            order = _sort_by_content(table, array)
-            table, array = table.take(order), None if array is None else array[order]
-        notes = (
-            ["the batches come in another order at each reading: rows are sorted by their contents"]
-            if self._is_shuffled
-            else []
-        )
-        return self._reader.make_source(name, table, array, notes)
-
-    def _map(self, rest: Iterator[Batch], name: str) -> SourceTable:
-        """Write what has been read and the rest to an Arrow file, which is mapped."""
-        n_rows = sum(b.table.num_rows for b in self._batches)
-        reasons = {
-            "it is not known where they end (take(n) or assert_cardinality(n) tells it)": (
-                self._cache is None
-            ),
-            "they come in another order at each reading (remove the shuffling)": self._is_shuffled,
-            "they are arrays": self._batches[0].array is not None,
-        }
-        if reason := next((text for text, applies in reasons.items() if applies), None):
+    held: list[Batch] = []
+    n_bytes = 0
+    for batch in batches:
+        held.append(batch)
+        n_bytes += batch.table.num_rows * batch.table.num_columns * CELL_BYTES
+        n_bytes += 0 if batch.array is None else 2 * batch.array.nbytes
+        if n_bytes > limit.gib * GIB:
+            n_rows = sum(each.table.num_rows for each in held)
             raise DataError(
-                f"the first {n_rows} rows need {self._bytes / GIB:.3g} GiB, and there are "
-                f"{self._allowed:.3g} GiB for rows; they are not read from the disk, as {reason}: "
-                "give fewer rows, or allow more memory with data.memory_gib"
+                f"the first {n_rows} rows need {n_bytes / GIB:.3g} GiB, and there are "
+                f"{limit.gib:.3g} GiB for rows; they are not read from the disk"
+                f"{f', as {reason}' if reason else ''}: give fewer rows, or allow more memory with "
+                "data.memory_gib"
             )
-        assert self._cache is not None
-        tables = (b.table for b in chain(self._batches, rest))
-        table = write_and_map(tables, self._cache)
-        needed = table.num_rows * table.num_columns * CELL_BYTES / GIB
-        note = describe_mapping(needed, self._allowed, self._cache)
-        return self._reader.make_source(name, table, None, [note], is_mapped=True)
+    table = pa.concat_tables([each.table for each in held]).combine_chunks()
+    parts = [each.array for each in held if each.array is not None]
+    array = normalize_rows(np.concatenate(parts)) if parts else None
+    if not is_shuffled:
+        return reader.make_source(name, table, array)
+    order = _sort_by_content(table, array)
+    note = "the batches come in another order at each reading: rows are sorted by their contents"
+    rows = None if array is None else array[order]
+    return reader.make_source(name, table.take(order), rows, [note])
 
 
 def _sort_by_content(table: Any, array: np.ndarray | None) -> np.ndarray:

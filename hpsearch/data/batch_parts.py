@@ -77,10 +77,8 @@ class BatchReader:
         self,
         name: str,
         table: Any,
-        array: np.ndarray | None,
-        notes: Sequence[str],
-        *,
-        is_mapped: bool = False,
+        array: np.ndarray | None = None,
+        notes: Sequence[str] = (),
     ) -> SourceTable:
         """Make the source of all rows that were read."""
         return SourceTable(
@@ -91,7 +89,6 @@ class BatchReader:
             notes=tuple(notes),
             weights=self._weights,
             inputs=self._inputs,
-            is_mapped=is_mapped,
         )
 
     def _compare(self, arrays: Arrays, where: str) -> None:

@@ -47,7 +47,8 @@ class RowLimit:
 
 def make_row_limit(data: DataSpec, folder: Path | None) -> RowLimit:
     """Return the declared memory for rows, by default half of the machine's."""
-    return RowLimit(measure_memory(data.memory_gib), folder, frozenset(data.drop))
+    gib = data.memory_gib if data.memory_gib is not None else MEMORY_SHARE * total_memory() / GIB
+    return RowLimit(gib, folder, frozenset(data.drop))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,31 +102,12 @@ def gather_rows(tables: Iterable[Any], limit: RowLimit) -> GatheredRows:
 def describe_excess(n_cells: float, limit: RowLimit) -> str:
     """Describe in a note why rows are on the disk, and where."""
     assert limit.folder is not None
-    return describe_mapping(CELL_BYTES * n_cells / GIB, limit.gib, limit.folder)
-
-
-def measure_memory(memory_gib: float | None) -> float:
-    """Return the memory for rows in GiB: what is declared, or half of the machine's."""
-    return memory_gib if memory_gib is not None else MEMORY_SHARE * total_memory() / GIB
-
-
-def describe_mapping(needed: float, allowed: float, cache: Path) -> str:
-    """Say that rows are read from the disk."""
-    shown = Path(*(cache / FOLDER).parts[-3:]).as_posix()
+    shown = Path(*(limit.folder / FOLDER).parts[-3:]).as_posix()
     return (
-        f"the rows would need {needed:.3g} GiB of memory, and there are {allowed:.3g} GiB for "
-        f"them: they are stored in {shown} and streamed from the disk while networks train"
+        f"the rows would need {CELL_BYTES * n_cells / GIB:.3g} GiB of memory, and there are "
+        f"{limit.gib:.3g} GiB for them: they are stored in {shown} and streamed from the disk "
+        "while networks train"
     )
-
-
-def write_and_map(tables: Iterator[Any], folder: Path) -> Any:
-    """Write tables of the same columns to an Arrow file in a folder, and map it as one table."""
-    folder.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=folder))
-    try:
-        return write_arrow_file(tables, draft / "rows.arrow")
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)  # the mapping stays valid
 
 
 def count_cells(table: Any, drop: Collection[str] = ()) -> float:
