@@ -1,6 +1,5 @@
 """Rows that do not fit in memory: the same columns, folds and locked rows as in memory."""
 
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from stored_rows import assert_same_rows_on_disk
 
 from hpsearch.data import load, mapped_parquet, row_store
 from hpsearch.errors import DataError
@@ -72,19 +72,7 @@ def read(folder: Path, memory_gib: float | None, cv: CrossValidationSpec, **opti
 )
 def test_rows_on_disk_are_those_of_memory(folder, cv, options):
     small, large = read(folder, None, cv, **options), read(folder, LITTLE, cv, **options)
-    assert (False, True) == (small.on_disk, large.on_disk)
-    assert (small.schema, small.fingerprint) == (large.schema, large.fingerprint)
-    assert small.notes == large.notes[1:]
-    for name in ("columns", "features", "target", "rows"):
-        np.testing.assert_array_equal(getattr(small, name), getattr(large, name), name)
-    for one, other in zip(small.folds, large.folds, strict=True):
-        np.testing.assert_array_equal(one.train, other.train)
-        np.testing.assert_array_equal(one.validation, other.validation)
-        expected, found = (data.statistics(one.train) for data in (small, large))
-        assert pickle.dumps(expected) == pickle.dumps(found)
-    locked, stored = small.locked_rows.read(), large.locked_rows.read()
-    np.testing.assert_array_equal(locked.columns, stored.columns)
-    np.testing.assert_array_equal(locked.target, stored.target)
+    assert_same_rows_on_disk(small, large)
 
 
 def test_rows_are_stored_once_and_nothing_else_is_left(folder):

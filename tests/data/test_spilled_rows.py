@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, feather, parquet
 from pyarrow import dataset as datasets
+from stored_rows import assert_same_rows_on_disk
 
 from hpsearch.data import load, spilled_rows
 from hpsearch.data.spilled_rows import RowLimit, gather_rows
@@ -120,23 +121,11 @@ def read(folder: Path, source: object, memory_gib: float | None, frame=None, **o
     )
 
 
-def assert_same(small, large) -> None:
-    assert (False, True) == (small.on_disk, large.on_disk)
-    assert (small.schema, small.fingerprint) == (large.schema, large.fingerprint)
-    assert small.notes == large.notes[1:]
-    for name in ("columns", "features", "target", "rows"):
-        np.testing.assert_array_equal(getattr(small, name), getattr(large, name), name)
-    for one, other in zip(small.folds, large.folds, strict=True):
-        np.testing.assert_array_equal(one.train, other.train)
-    locked, stored = small.locked_rows.read(), large.locked_rows.read()
-    np.testing.assert_array_equal(locked.columns, stored.columns)
-
-
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_source_larger_than_memory_gives_the_same_data(name, tmp_path, monkeypatch):
     monkeypatch.setenv("SPILLED_ROWS", f"sqlite:///{tmp_path / 'rows.db'}")
     source = WRITERS[name](tmp_path)
-    assert_same(read(tmp_path, source, None), read(tmp_path, source, LITTLE))
+    assert_same_rows_on_disk(read(tmp_path, source, None), read(tmp_path, source, LITTLE))
     left = sorted(p.name for p in (tmp_path / "cache").rglob("*") if p.is_file())
     assert ["columns.npy", "features.npy", "locked.npy"] == left
 
@@ -174,7 +163,7 @@ def test_a_lazy_frame_larger_than_memory_gives_the_same_data(name, tmp_path):
     small, large = (
         read(tmp_path, None, gib, frame) for gib, frame in zip((None, LITTLE), frames, strict=True)
     )
-    assert_same(small, large)
+    assert_same_rows_on_disk(small, large)
     assert "colour" in [column.name for column in large.schema.columns]
 
 
@@ -185,7 +174,7 @@ def test_a_function_may_return_a_reader(tmp_path):
         f"def read(): return parquet.read_table(r'{tmp_path}/t.parquet').to_reader(70)\n"
     )
     source = "rows.py:read"
-    assert_same(read(tmp_path, source, None), read(tmp_path, source, LITTLE))
+    assert_same_rows_on_disk(read(tmp_path, source, None), read(tmp_path, source, LITTLE))
 
 
 def limit_rows(folder: Path, **options) -> RowLimit:
