@@ -20,14 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pruners import our_space
 from sampler_tasks import EPOCHS, LCBENCH_TASKS, Params, Task, lcbench, load_surrogate
+from simulated_study import SimulatedStudy
 
-from hpsearch.event_codec import from_json
-from hpsearch.history import History
 from hpsearch.search.objectives import values_after_epoch
-from hpsearch.search.pruners import SEVERAL_OBJECTIVES, make_pruner
-from hpsearch.search.samplers import make_sampler
+from hpsearch.search.pruners import SEVERAL_OBJECTIVES
 from hpsearch.trial import EpochReport
 
 FULL_TRAININGS = 40
@@ -69,40 +66,20 @@ class Front:
         return volume
 
 
-class Simulation:
-    """A study of one worker whose epochs cost nothing."""
+class Simulation(SimulatedStudy):
+    """A study that counts epochs and hypervolumes."""
 
     def __init__(self, sampler: str, pruner: str, task: Task, seed: int) -> None:
+        super().__init__(sampler, pruner, OBJECTIVES, seed)
         self.task, self.front = task, Front(task)
-        self.sampler = make_sampler(
-            sampler, our_space(), direction=["minimize", "minimize"], seed=seed
-        )
-        self.pruner = make_pruner(pruner, {}, epochs=EPOCHS, seed=seed)
-        self.history = History()
-        self.spent, self.seq = 0, 0
+        self.spent = 0
         self.volumes: list[tuple[int, float]] = []  # epochs, hypervolume
-        self.record("study", objective=OBJECTIVES[0], objectives=OBJECTIVES)
-
-    def record(self, event: str, **fields: Any) -> None:
-        """What a journal would hold."""
-        self.history.apply(from_json({"seq": self.seq, "time": self.seq, "event": event, **fields}))
-        self.seq += 1
 
     def run(self) -> list[tuple[int, float]]:
         """Train brackets until the budget is spent."""
         while self.spent < FULL_TRAININGS * EPOCHS:
             self.train([self.ask() for _ in range(self.pruner.bracket)])
         return self.volumes
-
-    def ask(self) -> int:
-        """Ask for one trial; returns its number."""
-        number = len(self.history.last)
-        params = self.sampler.ask(number)
-        assert params is not None
-        self.record(
-            "asked", trial=number, attempt=0, params=dict(params), seed=number, epochs=EPOCHS
-        )
-        return number
 
     def train(self, going: list[int]) -> None:
         """Train a bracket in lockstep."""

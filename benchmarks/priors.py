@@ -17,8 +17,8 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from pruners import our_space
 from sampler_tasks import LCBENCH_TASKS, Task, lcbench, load_surrogate
+from simulated_study import our_space
 
 from hpsearch.search.sampler import make_running_trial
 from hpsearch.search.samplers import make_sampler

@@ -21,19 +21,14 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from pruner_rivals import BUDGETS, Meter, curve_of, keras_tuner_default, one_epoch, optuna_search
-from sampler_tasks import EPOCHS, LCBENCH_SPACE, LCBENCH_TASKS, Task, lcbench, load_surrogate
+from sampler_tasks import EPOCHS, LCBENCH_TASKS, Task, lcbench, load_surrogate
 from samplers import average_ranks, standard_error
+from simulated_study import SimulatedStudy
 
-from hpsearch.event_codec import from_json
-from hpsearch.history import History
-from hpsearch.search.pruner import Pruner
-from hpsearch.search.pruners import DEFAULT, make_pruner
-from hpsearch.search.samplers import make_sampler
-from hpsearch.spec.search_space import Float, Int, SearchSpace
+from hpsearch.search.pruners import DEFAULT
 
 SAMPLERS = ("gp", "tpe", "random")
 PRUNERS = ("none", "asha", "halving", "hyperband", "median", "percentile", "patience")
@@ -51,33 +46,13 @@ FEWEST_RUNS = 8  # of a table that is worth printing
 DEFAULT_PAIR = f"gp + {DEFAULT}"
 
 
-def our_space() -> SearchSpace:
-    """LCBench's space as a study declares it."""
-    parameters: list[Float | Int] = []
-    for name, d in LCBENCH_SPACE.items():
-        if isinstance(d, IntDistribution):
-            parameters.append(Int(name, d.low, d.high, log=d.log))
-        elif isinstance(d, FloatDistribution):
-            parameters.append(Float(name, d.low, d.high, log=d.log))
-    return SearchSpace(tuple(parameters))
-
-
-class Simulation:
-    """A study of one worker whose epochs cost nothing: it keeps a history, and no journal."""
+class Simulation(SimulatedStudy):
+    """A study whose epochs a meter counts."""
 
     def __init__(self, sampler: str, pruner: str, task: Task, seed: int) -> None:
+        super().__init__(sampler, pruner, [{"metric": "error", "direction": "minimize"}], seed)
         self.meter = Meter(task)
         self.curve = curve_of(task)
-        self.sampler = make_sampler(sampler, our_space(), direction="minimize", seed=seed)
-        self.pruner: Pruner = make_pruner(pruner, {}, epochs=EPOCHS, seed=seed)
-        self.history = History()
-        self.seq = 0
-        self.record("study", objective={"metric": "error", "direction": "minimize"})
-
-    def record(self, event: str, **fields: Any) -> None:
-        """What a journal would hold."""
-        self.history.apply(from_json({"seq": self.seq, "time": self.seq, "event": event, **fields}))
-        self.seq += 1
 
     def run(self) -> Meter:
         """Bracket after bracket until the budget is spent."""
@@ -87,14 +62,8 @@ class Simulation:
 
     def ask(self) -> int:
         """One trial more; its number."""
-        number = len(self.history.last)
-        params = self.sampler.ask(number)
-        assert params is not None
-        self.record(
-            "asked", trial=number, attempt=0, params=dict(params), seed=number, epochs=EPOCHS
-        )
         self.meter.trials += 1
-        return number
+        return super().ask()
 
     def train(self, going: list[int]) -> None:
         """Train a bracket in lockstep until each of its trials has ended."""
