@@ -149,60 +149,79 @@ def compare_points(
 
     Surplus points count only for metrics that hpsearch writes.
     """
-    bulk, history = BulkPoints.for_client(client), History()
-    missing: Differences = {}
-    surplus: Differences = {}
-    late: dict[str, set[PointKey]] = {}  # points written after a trial's result
-    outcomes: set[PointKey] = set()  # points of every end of the study so far
-
-    def compare(key: str, wanted: set[PointKey], is_ours: Callable[[str], bool]) -> None:
-        held = {
-            point for point in _stored_points(client, bulk, ids[key], is_ours) if is_ours(point[0])
-        }
-        if wanted - held:
-            missing[key] = f"{len(wanted - held)} points"
-        if more := held - wanted - outcomes:
-            surplus[key] = f"{len(more)} of its points are not in the journal"
-
     extended = {
         event.trial
         for event in stream_records(journal, until=until, without=CURVES)
         if isinstance(event, TrialExtended)
     }
+    history = History()
+    points = _PointComparison(client, ids)
     for event in stream_records(journal, until=until):
         for trial in history.apply(event):
-            key = mlflow_layout.trial_key(history, trial)
-            if key not in ids or trial.ended is None:
+            if trial.ended is None:
                 continue
-            points = [
-                *mlflow_layout.curve_points(history, trial, 0),
-                *mlflow_layout.result_points(history, trial),
-            ]
-            late.setdefault(key, set()).update(map(_point_key, points))
+            points.add(history, trial)
             trial.drop_curves()
             if not isinstance(event, FinalistScored) and trial.number not in extended:
-                compare(key, late.pop(key), mlflow_layout.is_trial_metric)
+                points.compare_trial(mlflow_layout.trial_key(history, trial))
         if isinstance(event, WinnerChosen | WinnerEvaluated):
-            outcomes |= set(map(_point_key, _outcome_points(history)))
+            points.outcomes |= set(map(_point_key, _outcome_points(history)))
+    _compare_unended(points, history, extended)
+    return points.missing, points.surplus
+
+
+def _compare_unended(points: _PointComparison, history: History, extended: set[int]) -> None:
+    """Compare what is known only at the end of the journal."""
     for number in extended:  # its run has the points of all its results
-        key = mlflow_layout.trial_key(history, history.last[number])
-        if key in ids:
-            curves = mlflow_layout.curve_points(history, history.latest(number), 0)
-            keys = late.pop(key, set()) | set(map(_point_key, curves))
-            compare(key, keys, mlflow_layout.is_trial_metric)
+        points.add(history, history.latest(number))
+        points.compare_trial(mlflow_layout.trial_key(history, history.last[number]))
     for trial in history.attempts:
-        key = mlflow_layout.trial_key(history, trial)
-        if trial.ended is None and key in ids:  # the study was stopped during the trial
+        if trial.ended is None:  # the study was stopped during the trial
+            key = mlflow_layout.trial_key(history, trial)
             keys = set(map(_point_key, mlflow_layout.curve_points(history, trial, 0)))
-            compare(key, keys, mlflow_layout.is_trial_metric)
-    for key, keys in late.items():  # of finalists, only the second score is new
+            points.compare(key, keys, mlflow_layout.is_trial_metric)
+    for key, keys in points.expected.items():  # of finalists, only the second score is new
         second_scores = {k for k in keys if k[0] == mlflow_layout.FINALIST_SCORE}
-        compare(key, second_scores, mlflow_layout.FINALIST_SCORE.__eq__)
-    if history.key in ids:
-        wanted = {_point_key(point) for _, point in mlflow_layout.best_points(history)}
-        wanted |= set(map(_point_key, _outcome_points(history)))
-        compare(history.key, wanted, mlflow_layout.is_study_metric)
-    return missing, surplus
+        points.compare(key, second_scores, mlflow_layout.FINALIST_SCORE.__eq__)
+    wanted = {_point_key(point) for _, point in mlflow_layout.best_points(history)}
+    wanted |= set(map(_point_key, _outcome_points(history)))
+    points.compare(history.key, wanted, mlflow_layout.is_study_metric)
+
+
+class _PointComparison:
+    """Compares points of the store's runs with those that the journal has."""
+
+    def __init__(self, client: MlflowClient, ids: Mapping[str, str]) -> None:
+        self._client, self._ids = client, ids
+        self._bulk = BulkPoints.for_client(client)
+        self.missing: Differences = {}
+        self.surplus: Differences = {}
+        self.expected: dict[str, set[PointKey]] = {}  # not yet compared, by the key of a run
+        self.outcomes: set[PointKey] = set()  # of every end of the study so far
+
+    def add(self, history: History, trial: Trial) -> None:
+        """Add the points of a trial's curve and result to those of its run."""
+        points = [
+            *mlflow_layout.curve_points(history, trial, 0),
+            *mlflow_layout.result_points(history, trial),
+        ]
+        key = mlflow_layout.trial_key(history, trial)
+        self.expected.setdefault(key, set()).update(map(_point_key, points))
+
+    def compare_trial(self, key: str) -> None:
+        """Compare a trial's run with the points that were added."""
+        self.compare(key, self.expected.pop(key, set()), mlflow_layout.is_trial_metric)
+
+    def compare(self, key: str, wanted: set[PointKey], is_ours: Callable[[str], bool]) -> None:
+        """Compare the points of a run, if the store has it, for metrics that `is_ours` takes."""
+        if key not in self._ids:
+            return
+        stored = _stored_points(self._client, self._bulk, self._ids[key], is_ours)
+        held = {point for point in stored if is_ours(point[0])}
+        if wanted - held:
+            self.missing[key] = f"{len(wanted - held)} points"
+        if more := held - wanted - self.outcomes:
+            self.surplus[key] = f"{len(more)} of its points are not in the journal"
 
 
 def _outcome_points(history: History) -> Iterator[mlflow_layout.MetricPoint]:
