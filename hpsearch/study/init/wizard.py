@@ -10,7 +10,6 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +85,7 @@ def write_starter(
     if not output.parent.is_dir():
         raise SpecError(f"{output}: there is no folder {output.parent}")
     location = _relative_path(source, output)
-    starter = _profile_table(location, target, output, settings, horizon)
+    starter = _profile_source(location, target, output, settings, horizon)
     starter = replace(starter, family=_choose_family(starter.dataset, source, family))
     schema = output.with_name(FILE_NAME)
     if may_write_schema(schema):
@@ -133,35 +132,50 @@ def _relative_path(source: str, output: Path) -> str:
     return Path(os.path.relpath(Path(source).resolve(), output.parent.resolve())).as_posix()
 
 
-def _profile_table(
+def _profile_source(
     location: str,
     target: str | None,
     output: Path,
     settings: Sequence[str],
     horizon: int | None,
 ) -> StarterFacts:
+    """Describe the source, and complete the section `data`."""
     folder = output.parent.resolve()
     declared = _initial_data_section(location, target, settings)
     data = DataSpec(**declared)
     source = open_source(data, folder, cache=source_folder(Path.cwd()))
-    unread = [
+    unreadable = [
         DroppedColumn(name, reason)
         for name, reason in find_unreadable_columns(source.table).items()
         if name not in data.drop and name != target
     ]
-    if unread:
-        declared["drop"] = [*data.drop, *(d.name for d in unread)]
-        data = DataSpec(**declared)
-    source = normalize_source(source, data.drop)
-    if source.array is not None:
-        if horizon is not None:
-            raise SpecError(f"--horizon is for tables, and {location} holds images")
-        return _profile_images(location, source, declared, folder)
-    table = source.table
-    if target is None:
-        shown = ", ".join(islice(table.column_names, MAX_SHOWN))
-        shown += ", …" if len(table.column_names) > MAX_SHOWN else ""
-        raise SpecError(f"name the column to predict with --target; columns: {shown}")
+    if unreadable:
+        declared["drop"] = [*data.drop, *(d.name for d in unreadable)]
+    source = normalize_source(source, declared.get("drop", data.drop))
+    if source.array is None:
+        if target is None:
+            raise SpecError(_ask_for_target(source.table.column_names))
+        return _profile_table(location, target, source, declared, unreadable, folder, horizon)
+    if horizon is not None:
+        raise SpecError(f"--horizon is for tables, and {location} holds images")
+    return _profile_images(location, source, declared, folder)
+
+
+def _ask_for_target(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MAX_SHOWN]) + (", …" if len(names) > MAX_SHOWN else "")
+    return f"name the column to predict with --target; columns: {shown}"
+
+
+def _profile_table(
+    location: str,
+    target: str,
+    source: SourceTable,
+    declared: dict[str, Any],
+    unreadable: Sequence[DroppedColumn],
+    folder: Path,
+    horizon: int | None,
+) -> StarterFacts:
+    table, data = source.table, DataSpec(**declared)
     names = list(assign_roles(source, _drop_unnamed(data, table), CrossValidationSpec()).features)
     names += [n for n in table.column_names if n.startswith("unnamed_") and n not in data.drop]
     proposal = None if horizon is None else propose_forecast(table, target, horizon)
@@ -170,23 +184,18 @@ def _profile_table(
         names = [name for name in names if name not in (proposal.time, proposal.series)]
     base = find_image_folder(location, folder)
     found = list(profile_table(table, names, data, source.origin, base))
-    dropped = (*unread, *(f for f in found if isinstance(f, DroppedColumn)))
+    dropped = (*unreadable, *(f for f in found if isinstance(f, DroppedColumn)))
     treated = tuple(f for f in found if isinstance(f, DeclaredColumn))
+    _declare_columns(declared, data, dropped, treated)
     if mask_missing_target(table, target, data).any():
         declared.setdefault("missing_target", "drop")
-    if dropped:
-        declared["drop"] = list(dict.fromkeys([*data.drop, *(d.name for d in dropped)]))
-    if treated:
-        more = {t.name: _explicit_fields(t.spec) for t in treated}
-        declared["columns"] = {**declared.get("columns", {}), **more}
     rough = recommend_ranges(table.num_rows, 1)
     declared.setdefault("test_fraction", rough.test_fraction if source.test_table is None else 0.0)
     data = DataSpec(**declared)
-    cv = (
-        _recommend_folds(source, target, data, rough)
-        if proposal is None
-        else {"kind": "time_series", "folds": FOLDS}
-    )
+    if proposal is None:
+        cv = _recommend_folds(source, target, data, rough)
+    else:
+        cv = {"kind": "time_series", "folds": FOLDS}
     dataset = _load(data, cv, folder)
     return StarterFacts(
         **_common_facts(location, declared, cv, dataset),
@@ -196,6 +205,20 @@ def _profile_table(
         forecast="" if proposal is None else proposal.summary,
         ordered_by=tuple(n for n, c in data.columns.items() if c.kind == "date"),
     )
+
+
+def _declare_columns(
+    declared: dict[str, Any],
+    data: DataSpec,
+    dropped: Sequence[DroppedColumn],
+    treated: Sequence[DeclaredColumn],
+) -> None:
+    """Add the recommended columns to the section `data`."""
+    if dropped:
+        declared["drop"] = list(dict.fromkeys([*data.drop, *(d.name for d in dropped)]))
+    if treated:
+        more = {t.name: _explicit_fields(t.spec) for t in treated}
+        declared["columns"] = {**declared.get("columns", {}), **more}
 
 
 def _profile_images(
