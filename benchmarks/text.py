@@ -1,6 +1,7 @@
 """Texts: the network's accuracy beside TF-IDF with logistic regression on the same folds.
 
     HPSEARCH_DATA=<tables> python benchmarks/text.py [--only sms_spam] [--trials 4] [--epochs 10]
+        [--filters 0]
 
 The tables are `sms_spam.csv.gz` and `app_reviews.csv.gz`. TF-IDF counts words and pairs of words of
 a fold's training rows; both it and the logistic regression have scikit-learn's defaults. The
@@ -28,7 +29,9 @@ from hpsearch.study.tune import read_spec
 TABLES = {"sms_spam": ("text", "label"), "app_reviews": ("reviewText", "Positive")}
 
 
-def make_study(name: str, folder: Path, trials: int, epochs: int) -> dict[str, Any]:
+def make_study(
+    name: str, folder: Path, trials: int, epochs: int, filters: int = 0
+) -> dict[str, Any]:
     """Make the study of a table."""
     text, target = TABLES[name]
     return {
@@ -43,6 +46,7 @@ def make_study(name: str, folder: Path, trials: int, epochs: int) -> dict[str, A
         "search_space": {
             "learning_rate": {"type": "float", "low": 1e-3, "high": 3e-3, "log": True},
             "layers": 1,
+            "text_filters": filters,
         },
         "budget": {"trials": trials},
         "selection": {"finalists": 0},
@@ -68,10 +72,11 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(TABLES))
     parser.add_argument("--trials", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--filters", type=int, default=0)
     options = parser.parse_args()
     folder = Path(os.environ["HPSEARCH_DATA"]).resolve()
     for name in options.only.split(","):
-        spec = make_study(name, folder, options.trials, options.epochs)
+        spec = make_study(name, folder, options.trials, options.epochs, options.filters)
         rival = score_tfidf(spec, TABLES[name][0])
         print(f"{name}: TF-IDF {rival.mean():.4f} ± {rival.std():.4f}", flush=True)
         with tempfile.TemporaryDirectory() as root:

@@ -174,6 +174,9 @@ _ARRAY_DOMAINS: ParameterDomains = {
     "text_ngrams": POSITIVE_INT,
     "text_tokens": NON_NEGATIVE_INT,
     "text_size": POSITIVE_INT,
+    "text_pooling": make_choice_domain("sqrtn", "mean", "max"),
+    "text_filters": NON_NEGATIVE_INT,
+    "text_kernel_size": POSITIVE_INT,
     "image_blocks": POSITIVE_INT,
     "image_filters": POSITIVE_INT,
 }

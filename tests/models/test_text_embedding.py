@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from hpsearch.data.columns import Column, Target
 from hpsearch.data.schema import Schema
@@ -9,11 +10,11 @@ from hpsearch.data.statistics import fit_statistics
 from hpsearch.data.text_tokens import encode_texts
 from hpsearch.models import load_family, make_outputs
 from hpsearch.models.assembly import WeightedNetwork, assemble_model
-from hpsearch.models.families.text_embedding import embed_text
+from hpsearch.models.families.text_embedding import DEFAULTS, embed_text
 from hpsearch.models.named_inputs import hash_ngrams
 
 TEXTS = ["win a prize now", "see you now", "", "a prize"]
-PARAMS = {"text_vocabulary": 50, "text_ngrams": 2, "text_tokens": 0, "text_size": 3}
+PARAMS = {**DEFAULTS, "text_vocabulary": 50, "text_size": 3}
 
 
 def hashed(texts, vocabulary=1000, **options):
@@ -48,15 +49,40 @@ def test_only_the_first_tokens_are_used_and_runs_are_not_longer_than_a_text():
     assert (4, 1) == hashed(TEXTS, n_tokens=1, ngrams=3).shape
 
 
-def test_a_text_is_the_sum_of_its_words_by_the_root_of_their_number():
+@pytest.mark.parametrize(
+    ("pooling", "pool"),
+    [
+        ("sqrtn", lambda x: x.sum(axis=0) / max(1, len(x)) ** 0.5),
+        ("mean", lambda x: x.mean(axis=0) if len(x) else np.zeros(3)),
+        ("max", lambda x: x.max(axis=0) if len(x) else np.zeros(3)),
+    ],
+)
+def test_a_text_is_its_pooled_words_without_the_padding(pooling, pool):
     tokens = keras.Input((4,))
-    model = keras.Model(tokens, embed_text(tokens, {**PARAMS, "text_ngrams": 1}, "0"))
+    params = {**PARAMS, "text_ngrams": 1, "text_pooling": pooling}
+    model = keras.Model(tokens, embed_text(tokens, params, "0"))
     [table] = model.get_weights()
     seen = model(np.nan_to_num(encode_texts(TEXTS, 4)))
     for text, numbers, vector in zip(TEXTS, hashed(TEXTS, 50), np.asarray(seen), strict=True):
-        known = numbers[numbers > 0]
-        expected = table[known].sum(axis=0) / max(1, len(known)) ** 0.5
+        expected = pool(table[numbers[numbers > 0]])
         np.testing.assert_allclose(expected, vector, rtol=1e-5, atol=1e-6, err_msg=text)
+
+
+@pytest.mark.parametrize("kernel_size", [2, 3, 6])
+def test_filters_are_the_global_maximum_of_a_convolution_of_keras(kernel_size):
+    tokens = keras.Input((4,))
+    params = {**PARAMS, "text_filters": 5, "text_kernel_size": kernel_size}
+    model = keras.Model(tokens, embed_text(tokens, params, "0"))
+    table, kernel, bias = model.get_weights()
+    own = keras.layers.Conv1D(5, kernel_size, padding="same", activation="relu")
+    embedded = np.where((numbers := hashed(TEXTS, 50))[..., None] > 0, table[numbers], 0)
+    own.build(embedded.shape)
+    bias += 0.3  # shows in the padding, which must not reach the maximum
+    own.set_weights([kernel.reshape(kernel_size, 3, 5), bias])
+    model.set_weights([table, kernel, bias])
+    expected = np.where(numbers[..., None] > 0, own(embedded), 0).max(axis=1)
+    seen = np.asarray(model(np.nan_to_num(encode_texts(TEXTS, 4))))
+    np.testing.assert_allclose(expected, seen[:, 3:], rtol=1e-5, atol=1e-6)
 
 
 def test_the_served_model_answers_as_the_network_that_was_trained(tmp_path):
@@ -73,7 +99,10 @@ def test_the_served_model_answers_as_the_network_that_was_trained(tmp_path):
     keras.utils.set_random_seed(0)
     arrays = {"categories": schema.category_ranges, "arrays": schema.column_inputs[-1:]}
     network = load_family("mlp").build(
-        {**PARAMS, "embedding": "pbld", "units": 4}, (8,), make_outputs("binary", 1), **arrays
+        {**PARAMS, "embedding": "pbld", "units": 4, "text_filters": 3},
+        (8,),
+        make_outputs("binary", 1),
+        **arrays,
     )
     expected = np.asarray(network(statistics.apply(features)))
     model = assemble_model([WeightedNetwork(network, statistics)], schema, "binary")

@@ -1,4 +1,4 @@
-"""The vectorized trainer agrees with `keras.Model.fit` on images and sequences."""
+"""The vectorized trainer agrees with `keras.Model.fit` on images, sequences and texts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from long_cases import long_unless
-from training.trainer_contract import curves_of_fit, first_fold, images, run, sequences, spec
+from training.trainer_contract import curves_of_fit, first_fold, images, run, sequences, spec, texts
 
 from hpsearch.training.problem import Problem
 from hpsearch.training.vectorized import VectorizedTrainer
@@ -18,6 +18,10 @@ from hpsearch.training.vectorized.lane_convolution import make_shifted
 KINDS = {
     "images": (images(), {"normalization": "batch"}),
     "lstm": (sequences(), {"cell": "lstm", "l2": 1e-3}),
+    "text": (
+        replace(texts(), model="mlp"),
+        {"text_vocabulary": 40, "text_size": 4, "text_filters": 5, "text_pooling": "max"},
+    ),
     "gru": (sequences(), {"cell": "gru", "bidirectional": True}),
 }
 CASES = [(kind, placement) for kind in KINDS for placement in ("threads", "batch")]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hpsearch.data.columns import Column, Target
+from hpsearch.data.columns import Column, ColumnInput, Target
 from hpsearch.data.schema import Schema
 from hpsearch.data.split import Split
 from hpsearch.data.statistics import Statistics, fit_statistics
@@ -138,6 +138,32 @@ def sequences() -> Problem:
 
 
 @cache
+def texts() -> Problem:
+    """A number beside texts of up to 6 tokens, whose class is the order of two of them."""
+    rng = np.random.default_rng(7)
+    target = rng.integers(0, 2, (120, 1))
+    tokens = rng.integers(10, 60, (120, 6)) * (np.arange(6) < rng.integers(2, 7, (120, 1)))
+    tokens[:, :2] = np.where(target, [7, 8], [8, 7])
+    tokens[::15] = 0  # empty
+    problem = problem_of(
+        "binary", "roc_auc", np.concatenate([rng.normal(size=(120, 1)), tokens], axis=1), target
+    )
+    kept = np.array([0] * 6, np.float32)
+    fitted = tuple(
+        replace(
+            s,
+            impute=np.r_[s.impute[:1], kept],
+            center=np.r_[s.center[:1], kept],
+            scale=np.r_[s.scale[:1], kept + 1],
+        )
+        for s in problem.statistics
+    )
+    text = ColumnInput("t", "text", 1, (6,))
+    columns = (ColumnInput("x", "numeric", 0, (1,)), text)
+    return replace(problem, statistics=fitted, column_inputs=columns)
+
+
+@cache
 def three_labels() -> Problem:
     """A multilabel task: each label is a line of its own, and a row has any of them."""
     rng = np.random.default_rng(5)
@@ -225,9 +251,11 @@ def curves_of_fit(problem: Problem, trial: TrialSpec, **compiled: Any) -> dict[s
     params = {**(problem.fixed_params or {}), **trial.params, **compiled}
     inputs = problem.features.shape[1:]
     outputs = make_outputs(problem.task, problem.n_outputs)
+    also = {"arrays": problem.array_inputs} if problem.array_inputs else {}
     for fold, split in enumerate(problem.folds):
-        model = load_family(problem.model).build(params, inputs, outputs)
-        plan = build_blueprint(lambda: load_family(problem.model).build(params, inputs, outputs))
+        build = partial(load_family(problem.model).build, params, inputs, outputs, **also)
+        model = build()
+        plan = build_blueprint(build)
         model.set_weights(draw_weights(plan, trial.fold_seed(fold, "weights")))
         model.compile(make_optimizer(params), make_loss(problem.task, params))
         # Built in the traced step, ScheduleFreeAdamW would be begun again at every step.
