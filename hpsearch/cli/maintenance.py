@@ -169,13 +169,15 @@ def gc(keep: int, dry_run: bool, everybodys: bool, tracking_uri: str | None, as_
     """Delete predictions of all but the best trials, and studies' runs deleted in MLflow.
 
     Also deletes copies of what addresses (s3://, https://) hold, except for unfinished studies,
-    outputs of frozen models, and, unless a study is running, stored rows that exceed the memory.
+    outputs of frozen models, and, unless a study is running, decoded images and stored rows that
+    exceed the memory.
     Keeps the predictions from which the winner is chosen (of the finalists, or of the 10 best
     trials for an ensemble), models, journals, the best trials and runs with a registered model.
     Runs on a tracking server are left to its administrator.
     """
     from ..study.maintenance.source_copies import (
         find_cached_features,
+        find_decoded_images,
         find_stored_rows,
         find_unneeded_copies,
     )
@@ -188,7 +190,7 @@ def gc(keep: int, dry_run: bool, everybodys: bool, tracking_uri: str | None, as_
     client = open_store(uri)
     found = find_garbage(root, client, keep=keep, in_use=trials_in_use, everybodys=everybodys)
     found += [*find_unneeded_copies(root), *find_cached_features(root)]
-    found += find_stored_rows(root)
+    found += [*find_decoded_images(root), *find_stored_rows(root)]
     if not as_json:
         for item in found:
             print_line(f"{item.study}: {item.what}, {_format_bytes(item.size)}")

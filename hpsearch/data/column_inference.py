@@ -149,7 +149,7 @@ def _infer_column(
     if kind == "text":
         return _build_text_column(raw, column, spec, development)
     if kind == "image":
-        shape = (*(spec.size or IMAGE_SIZE), spec.channels or IMAGE_CHANNELS)
+        shape = find_image_shape(spec)
         return [replace(column, kind="image", format="", indicator=False, shape=shape)], notes
     column = replace(column, format="", exact=origin.is_text or is_text_column(raw))
     found, said = _build_categorical(raw, column, spec, data, development)
@@ -292,6 +292,11 @@ def count_texts(texts: Sequence[str], indices: np.ndarray) -> dict[str, int]:
         if text and n:
             counts[text] = counts.get(text, 0) + n
     return counts
+
+
+def find_image_shape(spec: ColumnSpec) -> tuple[int, int, int]:
+    """Return the shape of the images of a column, (height, width, channels)."""
+    return (*(spec.size or IMAGE_SIZE), spec.channels or IMAGE_CHANNELS)
 
 
 def text_sort_key(text: str) -> tuple[float, str]:

@@ -47,10 +47,10 @@ def _hash_column(digest: Any, column: Any) -> None:
         digest.update(_to_contiguous(pc.cast(pc.binary_length(known), pa.int64())))
         for chunk in known.chunks:
             digest.update("".join(chunk.to_pylist()).encode())
-    elif pa.types.is_large_binary(column.type):  # images
-        for content in known.to_pylist():
-            digest.update(f"{len(content)} ".encode())
-            digest.update(content)
+    elif pa.types.is_fixed_size_binary(column.type):  # pixels
+        for chunk in known.chunks:
+            width = column.type.byte_width
+            digest.update(chunk.buffers()[1][chunk.offset * width :][: len(chunk) * width])
     elif not pa.types.is_null(column.type):
         digest.update(_to_contiguous(known))
 

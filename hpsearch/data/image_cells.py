@@ -28,16 +28,20 @@ def decode_images(cells: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
 
     Args:
         cells: A path, the bytes of a PNG or JPEG file, a `data:` address with them in base64, or an
-            array of pixels of `shape`, each.
+            array of pixels of `shape`, each. Or an Arrow column of bytes of a fixed number, which
+            are pixels.
         name: The column, for messages.
         shape: (height, width, channels), to which images are converted.
 
     Returns:
         Pixels from 0 to 255, (n, height * width * channels) float32; NaN for a missing image.
+        Those of an Arrow column are uint8, and not copied.
 
     Raises:
         DataError: With the row and the path of an image that cannot be read.
     """
+    if str(getattr(cells, "type", "")).startswith("fixed_size_binary"):
+        return _view_pixels(cells)
     values = cells.to_pylist() if hasattr(cells, "to_pylist") else list(cells)
     pixels = np.empty((len(values), prod(shape)), np.float32)
 
@@ -53,6 +57,23 @@ def decode_images(cells: Any, name: str, shape: tuple[int, ...]) -> np.ndarray:
     if wrong:
         raise DataError(wrong[0] + (f"; and {len(wrong) - 1} more" if len(wrong) > 1 else ""))
     return pixels
+
+
+def _view_pixels(cells: Any) -> np.ndarray:
+    """View an Arrow column of bytes of a fixed number as (n, n_bytes) uint8."""
+    width = cells.type.byte_width
+    parts = [
+        np.frombuffer(chunk.buffers()[1], np.uint8, len(chunk) * width, chunk.offset * width)
+        for chunk in cells.chunks
+        if len(chunk)
+    ]
+    flat = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.uint8), *parts])
+    return flat.reshape(-1, width)
+
+
+def get_image_mode(shape: Sequence[int]) -> str:
+    """Return Pillow's mode of images of `shape`."""
+    return "L" if shape[2] == 1 else "RGB"
 
 
 def is_missing_image(cell: Any) -> bool:
@@ -77,7 +98,7 @@ def _decode_cell(cell: Any, shape: tuple[int, ...]) -> Any:
     if isinstance(cell, str) and cell.startswith("data:"):
         cell = base64.b64decode(cell.partition(",")[2], validate=True)
     file = io.BytesIO(cell) if isinstance(cell, bytes) else Path(cell)
-    return decode_image(file, "L" if shape[2] == 1 else "RGB", shape[:2]).ravel()
+    return decode_image(file, get_image_mode(shape), shape[:2]).ravel()
 
 
 def _check_pixels(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import io
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..errors import DataError
 from ..spec.data_spec import DataSpec
 from .addresses import find_scheme, to_local_path
-from .image_cells import UNREADABLE, describe_image_error, is_missing_image
+from .column_inference import find_image_shape
+from .image_cells import (
+    UNREADABLE,
+    decode_image,
+    describe_image_error,
+    get_image_mode,
+    is_missing_image,
+)
+from .image_copies import FOLDER, load_pixels
 from .images import IMAGE_SUFFIXES
 from .source_table import SourceTable
 
@@ -19,24 +32,29 @@ MAX_NAMED_ROWS = 5  # rows named in an error
 EXAMINED_PATHS = 20  # files that must exist for a column to look like images
 
 
-def embed_images(source: SourceTable, data: DataSpec, folder: Path) -> SourceTable:
-    """Replace the paths in each image column by the contents of the files.
+def embed_images(
+    source: SourceTable, data: DataSpec, folder: Path, cache: Path | None
+) -> SourceTable:
+    """Replace the paths in each image column by pixels: bytes of a fixed number each.
 
     Args:
         source: The table.
         data: The declaration. Paths are relative to the data's own file.
         folder: Base of the data's path.
+        cache: The folder of copies, which holds the decoded images; None: they are not kept.
 
     Raises:
         DataError: With row and path of a file that is missing or no image.
     """
-    names = [name for name, spec in data.columns.items() if spec.kind == "image"]
-    if not names:
+    shapes = {n: find_image_shape(c) for n, c in data.columns.items() if c.kind == "image"}
+    if not shapes:
         return source
-    table = _embed_columns(source.table, names, find_image_folder(data.source, folder))
+    copies = None if cache is None else cache / FOLDER
+    table = _embed_columns(source.table, shapes, find_image_folder(data.source, folder), copies)
     test = source.test_table
     if test is not None:
-        test = _embed_columns(test, names, find_image_folder(data.test_source, folder))
+        base = find_image_folder(data.test_source, folder)
+        test = _embed_columns(test, shapes, base, copies)
     return replace(source, table=table, test_table=test)
 
 
@@ -71,10 +89,12 @@ def are_image_paths(texts: Sequence[str], folder: Path) -> bool:
     return named and bool(texts) and all((folder / t).is_file() for t in texts[:EXAMINED_PATHS])
 
 
-def _embed_columns(table: Any, names: Sequence[str], folder: Path) -> Any:
+def _embed_columns(
+    table: Any, shapes: Mapping[str, tuple[int, ...]], base: Path, copies: Path | None
+) -> Any:
     import pyarrow as pa
 
-    for name in names:
+    for name, shape in shapes.items():
         if name not in table.column_names:
             continue  # reported with the other columns
         if not pa.types.is_string(table[name].type):
@@ -82,46 +102,67 @@ def _embed_columns(table: Any, names: Sequence[str], folder: Path) -> Any:
                 f"column {name!r} is declared as kind: image, but holds {table[name].type}: paths "
                 "of image files are expected"
             )
-        contents = pa.chunked_array([_read_files(table[name].to_pylist(), name, folder)])
-        table = table.set_column(table.column_names.index(name), name, contents)
+        column = _ImageColumn(name, table[name].to_pylist(), base, shape)
+        pixels = load_pixels(column.compute_digests(), shape, column.decode, copies)
+        cells = pa.Array.from_buffers(
+            pa.binary(pixels.shape[1]), len(pixels), [None, pa.py_buffer(pixels)]
+        )
+        table = table.set_column(table.column_names.index(name), name, pa.chunked_array([cells]))
     return table
 
 
-def _read_files(paths: Sequence[str | None], name: str, folder: Path) -> Any:
-    """Read the files of a column, an Arrow array of bytes."""
-    import pyarrow as pa
+@dataclass(frozen=True, slots=True)
+class _ImageColumn:
+    """The files of a column."""
 
-    def read(path: str | None) -> bytes | str:
-        if path is None or is_missing_image(path):
-            return "no path"
-        try:
-            content = (folder / path).read_bytes()
-            _verify_image(content)
-        except UNREADABLE as error:
-            return describe_image_error(path, error)
-        return content
+    name: str
+    paths: Sequence[str | None]
+    base: Path  # of relative paths
+    shape: tuple[int, ...]  # to which images are decoded
 
-    with ThreadPoolExecutor() as pool:
-        found = list(pool.map(read, paths))
-    wrong = [f"row {k + 1}: {what}" for k, what in enumerate(found) if isinstance(what, str)]
-    if wrong:
-        more = f"; and {len(wrong) - MAX_NAMED_ROWS} more" if len(wrong) > MAX_NAMED_ROWS else ""
-        raise DataError(
-            f"column {name!r}, {'; '.join(wrong[:MAX_NAMED_ROWS])}{more}. Paths are relative to "
-            f"{folder}"
-        )
-    return pa.array(found, pa.large_binary())
+    def compute_digests(self) -> list[str]:
+        """Compute the SHA-256 of each file.
 
+        Raises:
+            DataError: With row and path of a file that cannot be read.
+        """
+        return self._map_files(lambda row, content: hashlib.sha256(content).hexdigest())
 
-def _verify_image(content: bytes) -> None:
-    """Refuse what is no image, or an image without its end.
+    def decode(self) -> np.ndarray:
+        """Decode the files, (n, n_pixels) uint8.
 
-    Raises:
-        OSError, ValueError, SyntaxError: Says why.
-    """
-    import io
+        Raises:
+            DataError: With row and path of a file that is no image.
+        """
+        pixels = np.empty((len(self.paths), prod(self.shape)), np.uint8)
+        mode = get_image_mode(self.shape)
 
-    from PIL import Image
+        def decode(row: int, content: bytes) -> str:
+            pixels[row] = decode_image(io.BytesIO(content), mode, self.shape[:2]).ravel()
+            return ""
 
-    with Image.open(io.BytesIO(content)) as image:
-        image.load()
+        self._map_files(decode)
+        return pixels
+
+    def _map_files(self, use: Callable[[int, bytes], str]) -> list[str]:
+        def read(row: int) -> tuple[str, str]:
+            """Return the result and an error, of which one is empty."""
+            path = self.paths[row]
+            if path is None or is_missing_image(path):
+                return "", "no path"
+            try:
+                return use(row, (self.base / path).read_bytes()), ""
+            except UNREADABLE as error:
+                return "", describe_image_error(path, error)
+
+        with ThreadPoolExecutor() as pool:  # Pillow releases the GIL while decoding
+            found = list(pool.map(read, range(len(self.paths))))
+        wrong = [f"row {k + 1}: {error}" for k, (_, error) in enumerate(found) if error]
+        if wrong:
+            n_more = len(wrong) - MAX_NAMED_ROWS
+            raise DataError(
+                f"column {self.name!r}, {'; '.join(wrong[:MAX_NAMED_ROWS])}"
+                f"{f'; and {n_more} more' if n_more > 0 else ''}. Paths are relative to "
+                f"{self.base}"
+            )
+        return [result for result, _ in found]

@@ -84,7 +84,7 @@ def load(
         source = source_from_memory(arrays, data, cache)
     if source.weights and data.weights is None:
         data = data.model_copy(update={"weights": source.weights})
-    source = embed_images(source, data, folder)
+    source = embed_images(source, data, folder, cache)
     if data.outer_fold is not None:  # nested: the outer fold is locked instead
         source = replace(source, test_table=None, test_array=None)
     trim_heap()

@@ -23,12 +23,13 @@ def load_file(tmp_path: Path) -> Load:
         task: Any = None,
         cv: CrossValidationSpec | None = None,
         seed: int = 7,
+        cache: Path | None = None,
         **data: Any,
     ) -> Dataset:
         raw = content.encode() if isinstance(content, str) else content
         (tmp_path / name).write_bytes(raw)
         spec = DataSpec(**{"source": name, "target": "y", **data})
-        return load(spec, task=task, cross_validation=cv, seed=seed, folder=tmp_path)
+        return load(spec, task=task, cross_validation=cv, seed=seed, folder=tmp_path, cache=cache)
 
     return loaded
 

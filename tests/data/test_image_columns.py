@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hpsearch.data import image_files
 from hpsearch.data.image_cells import decode_images
 from hpsearch.data.image_files import are_image_paths, find_image_folder, resolve_paths
 from hpsearch.data.schema import Schema
 from hpsearch.errors import DataError
 from hpsearch.models.named_inputs import NamedInput, split_features
 from hpsearch.spec.data_spec import ColumnSpec
+from hpsearch.study.maintenance.source_copies import find_decoded_images
 
 ROWS = 12
 IMAGE = {"photo": ColumnSpec(kind="image", size=(4, 6), channels=3)}
@@ -33,8 +35,8 @@ def photos(tmp_path: Path) -> str:
     return "\n".join(lines)
 
 
-def load_photos(load_file: Any, table: str) -> Any:
-    return load_file(table, columns=IMAGE, test_fraction=0.0, task="binary")
+def load_photos(load_file: Any, table: str, **options: Any) -> Any:
+    return load_file(table, columns=IMAGE, test_fraction=0.0, task="binary", **options)
 
 
 def test_images_are_read_resized_and_named_beside_the_table(load_file: Any, photos: str) -> None:
@@ -57,6 +59,42 @@ def test_the_fingerprint_covers_the_contents(load_file: Any, photos: str, tmp_pa
     assert before == load_photos(load_file, photos).fingerprint
     Image.new("RGB", (8, 8), (255, 7, 9)).save(tmp_path / "photos" / "3.png")
     assert before != load_photos(load_file, photos).fingerprint
+
+
+def test_images_are_decoded_once_until_a_file_or_the_copy_changes(
+    load_file: Any, photos: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded = []
+    decode_image = image_files.decode_image
+    monkeypatch.setattr(
+        image_files, "decode_image", lambda *given: decoded.append(1) or decode_image(*given)
+    )
+
+    def load() -> tuple[Any, int]:
+        decoded.clear()
+        found = load_photos(load_file, photos, cache=tmp_path / "mlruns" / "sources")
+        return found, len(decoded)
+
+    first, count = load()
+    assert ROWS == count
+    again, count = load()
+    assert 0 == count
+    np.testing.assert_array_equal(first.features, again.features)
+    assert first.fingerprint == again.fingerprint == load_photos(load_file, photos).fingerprint
+    Image.new("RGB", (8, 8), (255, 7, 9)).save(tmp_path / "photos" / "3.png")
+    changed, count = load()
+    assert ROWS == count
+    assert first.fingerprint != changed.fingerprint
+    kept = find_decoded_images(tmp_path)
+    assert 2 == len(kept)
+    for copy in kept:
+        damaged = bytearray(copy.files[0].read_bytes())
+        damaged[-1] ^= 1
+        copy.files[0].write_bytes(damaged)
+    again, count = load()
+    assert ROWS == count
+    np.testing.assert_array_equal(changed.features, again.features)
+    assert 0 == load()[1]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ...data import image_copies
 from ...data.address_cache import CachedCopy, has_digest, list_copies
 from ...data.row_store import FOLDER, list_stores
 from ...errors import JournalError
@@ -37,6 +38,18 @@ def find_cached_features(root: Path) -> list[Garbage]:
     return [
         Garbage(shown, "outputs of a frozen model", path.stat().st_size, files=(path,))
         for path in sorted(folder.glob("*.npy"))
+    ]
+
+
+def find_decoded_images(root: Path) -> list[Garbage]:
+    """Find the decoded images, which a study can decode again."""
+    folder = source_folder(root) / image_copies.FOLDER
+    if any(find_owner(journal) for journal in list_journals(root)):
+        return []  # a running study maps them
+    shown = folder.relative_to(root).as_posix()
+    return [
+        Garbage(shown, "decoded images", path.stat().st_size, files=(path,))
+        for path in image_copies.list_copies(folder)
     ]
 
 
