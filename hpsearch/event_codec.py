@@ -222,6 +222,13 @@ def _calibration(value: Any) -> Any:
     return _part(events.Calibration)({**value, "bounds": bounds})
 
 
+def _coverage(value: Any) -> Any:
+    if value is None:
+        return None
+    outputs = _parts(_part(events.OutputCoverage))(value.get("outputs", ()))
+    return _part(events.IntervalCoverage)({**value, "outputs": outputs})
+
+
 _DECODED: dict[str, Convert] = {
     "data": _part(events.DataSummary),
     "objective": _part(events.Objective),
@@ -232,7 +239,7 @@ _DECODED: dict[str, Convert] = {
     "ensemble": _part(events.EnsembleComparison),
     "chosen_from": _part(events.SelectionBasis),
     "calibration": _calibration,
-    "coverage": _part(events.IntervalCoverage),
+    "coverage": _coverage,
     "baselines": _parts(_part(events.BaselineScores)),
     "single": _part(events.SingleTrialScores),
     "importance": _part(events.ColumnImportance),

@@ -149,12 +149,22 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputCoverage:
+    """Coverage of the locked rows by the intervals of one of several targets."""
+
+    name: str
+    share: float
+    size: float  # mean width, in the target's unit
+
+
+@dataclass(frozen=True, slots=True)
 class IntervalCoverage:
     """Coverage of one level's intervals, or sets of classes, on the locked rows."""
 
     level: float  # the wanted share of rows
-    share: float  # the share of rows whose interval or set holds their truth
+    share: float  # of rows whose interval or set holds their truth; mean over the targets
     size: float  # mean width of the intervals, or mean number of classes in the sets
+    outputs: Sequence[OutputCoverage] = ()  # of several targets
 
 
 @dataclass(frozen=True, slots=True)

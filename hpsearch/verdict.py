@@ -129,8 +129,12 @@ def describe_calibration(
         )
     if coverage is not None:
         what, size = ("sets of classes", "size") if is_classification else ("intervals", "width")
-        parts.append(
-            f"{coverage.level:.0%} {what} hold {coverage.share:.1%} of the locked rows; their mean "
-            f"{size} is {coverage.size:.3g}."
-        )
+        held = [(coverage.share, "", coverage.size)]
+        if coverage.outputs:
+            held = [(o.share, f" of {o.name}", o.size) for o in coverage.outputs]
+        parts += [
+            f"{coverage.level:.0%} {what}{name} hold {share:.1%} of the locked rows; their mean "
+            f"{size} is {mean:.3g}."
+            for share, name, mean in held
+        ]
     return " ".join(parts)

@@ -53,12 +53,24 @@ class EnsembleAnswer(Answer):
     threshold: Number
 
 
+class OutputCoverageAnswer(Answer):
+    """Coverage of the locked rows by the intervals of one of several targets."""
+
+    name: str
+    share: Number
+    size: Number
+
+
 class CoverageAnswer(Answer):
     """Coverage of the locked rows by intervals, or by sets of classes."""
 
     level: float
     share: Number
+    """Mean over several targets."""
     size: Number
+    """Mean width of the intervals, or mean number of classes in the sets."""
+    outputs: list[OutputCoverageAnswer]
+    """Each of several targets; otherwise empty."""
 
 
 class TuneAnswer(Answer):

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 LEVELS = tuple(percent / 100 for percent in range(50, 100))
-Bounds = tuple[tuple[float, ...], ...]  # per level: (level, low, high), or (level, probability)
+# Per level: (level, low, high), with low and high of each output in turn, or (level, probability).
+Bounds = tuple[tuple[float, ...], ...]
 # Transforms to the scale on which errors are measured, and their inverses.
 SCALES: dict[str, tuple[Any, Any]] = {"log": (np.log, np.exp), "log1p": (np.log1p, np.expm1)}
 
@@ -51,6 +52,39 @@ def find_interval_bounds(
         if np.isfinite(bound).all():
             found.append((level, *bound))
     return tuple(found)
+
+
+def find_output_bounds(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    transforms: Sequence[str] = (),
+    weights: np.ndarray | None = None,
+) -> Bounds:
+    """Find the bounds of each output of a regression by itself; see `find_interval_bounds`.
+
+    Args:
+        truth: (n, n_outputs), in the targets' units.
+        prediction: (n, n_outputs), out of fold.
+        transforms: One per output; empty: none has one.
+        weights: (n,); None: all equal.
+
+    Returns:
+        (level, low, high, low, high, …) for each level that the rows of all outputs allow.
+    """
+    each = [
+        {
+            level: bound
+            for level, *bound in find_interval_bounds(
+                truth[:, k], prediction[:, k], transforms[k] if transforms else "", weights
+            )
+        }
+        for k in range(truth.shape[1])
+    ]
+    return tuple(
+        (level, *(end for bounds in each for end in bounds[level]))
+        for level in LEVELS
+        if all(level in bounds for bounds in each)
+    )
 
 
 def find_set_bounds(
@@ -92,8 +126,8 @@ def bound_of_level(bounds: Sequence[Sequence[float]], level: float) -> Sequence[
     """
     if not bounds:
         raise ValueError(
-            "this model has no intervals: it predicts several targets, was fitted by an earlier "
-            "version, or its study has too few rows"
+            "this model has no intervals: it predicts several labels or quantiles, was fitted by "
+            "an earlier version, or its study has too few rows"
         )
     for known, *bound in bounds:
         if abs(known - level) < 1e-9:
@@ -107,21 +141,23 @@ def bound_of_level(bounds: Sequence[Sequence[float]], level: float) -> Sequence[
 
 
 def compute_intervals(
-    prediction: np.ndarray, bound: Sequence[float], transform: str = ""
+    prediction: np.ndarray, bound: Sequence[float], transform: str = "", output: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute the lower and upper end of each prediction's interval, in the target's unit.
 
     Args:
         prediction: (n,), in the target's unit.
-        bound: (low, high), from `bound_of_level`.
+        bound: (low, high, …), from `bound_of_level`.
         transform: As in `find_interval_bounds`.
+        output: The index of the predicted output.
     """
+    low, high = bound[2 * output : 2 * output + 2]
     if transform not in SCALES:
-        return prediction + bound[0], prediction + bound[1]
+        return prediction + low, prediction + high
     onto, back = SCALES[transform]
     with np.errstate(all="ignore"):
         scaled = onto(prediction)
-        return back(scaled + bound[0]), back(scaled + bound[1])
+        return back(scaled + low), back(scaled + high)
 
 
 def compute_sets(probabilities: np.ndarray, bound: Sequence[float]) -> np.ndarray:

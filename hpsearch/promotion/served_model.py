@@ -97,8 +97,9 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             `label` and one `probability_<class>` per class; `prediction` for a regression. With
             several targets, `prediction_<target>`, or `label_<target>` and `probability_<target>`,
             the probability of the last of its two classes. With `interval` also `low` and `high`
-            for a regression, or `set`, a JSON list of classes. If the model takes windows, rows
-            must be in the order of time, and rows without a whole window have missing values.
+            for a regression (`low_<target>` and `high_<target>` of several targets), or `set`, a
+            JSON list of classes. If the model takes windows, rows must be in the order of time,
+            and rows without a whole window have missing values.
 
         Raises:
             ValueError: If a column is missing, a cell is not a number, or the model does not have
@@ -139,18 +140,8 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         target = self.schema.target
         if target.kind == "multilabel":
             return self._label_columns(scores)
-        if target.parts:
-            pairs = zip(target.names, scores.T, strict=True)
-            return {f"prediction_{name}": column for name, column in pairs}
         if target.kind == "regression":
-            numbers = scores[:, 0].astype(np.float64)
-            answers = {"prediction": numbers}
-            if bound is not None:
-                ends = self.code["prediction_intervals"].compute_intervals(
-                    numbers, bound, target.transform
-                )
-                answers |= dict(zip(("low", "high"), ends, strict=True))
-            return answers
+            return self._number_columns(scores, bound)
         if target.kind == "binary":
             scores = np.concatenate([1 - scores, scores], axis=1)
             indices = (scores[:, 1] > target.threshold).astype(int)
@@ -165,6 +156,20 @@ class ServedModel(PythonModel):  # type: ignore[misc]
                 for row in sets
             ]
         return named
+
+    def _number_columns(self, scores: np.ndarray, bound: Any) -> dict[str, Any]:
+        """Build the columns of a regression from scores, (n_rows, n_outputs)."""
+        answers: dict[str, Any] = {}
+        target = self.schema.target
+        for k, output in enumerate(target.outputs):
+            suffix = f"_{output.name}" if target.parts else ""
+            numbers = answers[f"prediction{suffix}"] = scores[:, k].astype(np.float64)
+            if bound is not None:
+                ends = self.code["prediction_intervals"].compute_intervals(
+                    numbers, bound, output.transform, k
+                )
+                answers |= dict(zip((f"low{suffix}", f"high{suffix}"), ends, strict=True))
+        return answers
 
     def _label_columns(self, scores: np.ndarray) -> dict[str, Any]:
         """Build the columns of labels and probabilities from scores, (n_rows, n_labels)."""

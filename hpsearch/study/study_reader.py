@@ -105,7 +105,8 @@ class StudyReader:
             rows: A data frame with the raw columns of the study's table, in any order; or an array
                 (n_rows, *shape) if the study was trained on arrays.
             interval: Level of prediction intervals, 0.5 to 0.99: adds the columns `low` and
-                `high`, or the column `set`, a JSON list of classes.
+                `high` (`low_<target>` and `high_<target>` of several targets), or the column
+                `set`, a JSON list of classes.
 
         Returns:
             A series of labels, or of predicted values; a data frame if there are several targets

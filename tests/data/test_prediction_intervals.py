@@ -11,6 +11,7 @@ from hpsearch.data.prediction_intervals import (
     compute_intervals,
     compute_sets,
     find_interval_bounds,
+    find_output_bounds,
     find_set_bounds,
 )
 
@@ -104,3 +105,20 @@ def test_a_level_that_there_is_not_is_refused_with_those_that_there_are(level: f
         bound_of_level(bounds, level)
     with pytest.raises(ValueError, match="no intervals"):
         bound_of_level((), level)
+
+
+def test_a_level_of_several_outputs_needs_enough_rows_of_each() -> None:
+    rng = np.random.default_rng(9)
+    truth, prediction = draw_factors(rng, 60)
+    pairs = np.stack([truth, truth], axis=1), np.stack([prediction, prediction], axis=1)
+    pairs[1][30:, 1] = np.nan  # rows without a prediction of the second output
+    both = find_output_bounds(*pairs, ("", "log"))
+    first = find_interval_bounds(truth, prediction)
+    second = find_interval_bounds(truth[:30], prediction[:30], "log")
+    assert [level for level, *_ in both] == [level for level, *_ in second]
+    assert len(second) < len(first)
+    for level, *ends in both:
+        assert list(ends) == [*bound_of_level(first, level), *bound_of_level(second, level)]
+    low, high = compute_intervals(prediction, bound_of_level(both, 0.8), "log", output=1)
+    expected = compute_intervals(prediction, bound_of_level(second, 0.8), "log")
+    np.testing.assert_array_equal((low, high), expected)

@@ -169,6 +169,59 @@ def test_numbers_are_served_between_low_and_high() -> None:
     assert ["prediction"] == list(served._name_scores(scores, served._find_bound(None)))
 
 
+@pytest.mark.usefixtures("inline_workers")
+def test_each_of_several_targets_has_intervals_of_its_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(300, 3)).astype(np.float32)
+    table = pd.DataFrame(x, columns=["a", "b", "c"])
+    table["near"] = x[:, 0] + rng.normal(0, 0.1, 300)
+    table["far"] = np.exp(x[:, 1] + rng.normal(0, 1, 300))
+    source = tmp_path / "two.csv"
+    table.to_csv(source, index=False)
+    columns = {"far": {"transform": "log"}}
+    result = hpsearch.tune(
+        {
+            "study": "two",
+            "data": {
+                "source": str(source),
+                "target": ["near", "far"],
+                "test_fraction": 0.3,
+                "columns": columns,
+            },
+            "cross_validation": {"folds": 3},
+            "training": {"epochs": 30},
+            "search_space": {"units": 16, "learning_rate": 0.02},
+            "selection": {"finalists": 0},
+            "budget": {"trials": 1},
+        },
+        root=tmp_path,
+    )
+    assert result.coverage is not None
+    assert ["near", "far"] == [output.name for output in result.coverage.outputs]
+    answers = result.predict(table, interval=0.9)
+    names = [f"{kind}_{name}" for name in ("near", "far") for kind in ("prediction", "low", "high")]
+    assert names == list(answers)
+    with np.load(result.folder / "final" / "predictions.npz") as file:
+        truth = file["truth"]
+    bound = prediction_intervals.bound_of_level(result.calibration.bounds, 0.9)
+    held = [
+        (low <= true) & (true <= high)
+        for k, (true, guess, transform) in enumerate(
+            zip(truth.T, read_predictions(result.folder).T, ("", "log"), strict=True)
+        )
+        for low, high in [prediction_intervals.compute_intervals(guess, bound, transform, k)]
+    ]
+    assert [o.share for o in result.coverage.outputs] == pytest.approx([h.mean() for h in held])
+    assert all(0.8 < h.mean() <= 1 for h in held)
+    assert (answers["low_far"] > 0).all()
+    assert load_history(result.journal).final.coverage == result.coverage
+
+
+def read_predictions(folder: Path) -> np.ndarray:
+    with np.load(folder / "final" / "predictions.npz") as file:
+        return file["prediction"].astype(np.float64)
+
+
 def test_a_level_is_checked_before_any_row_is_read_and_an_old_model_is_named() -> None:
     from hpsearch.errors import PromotionError
     from hpsearch.promotion.reference import parse_reference

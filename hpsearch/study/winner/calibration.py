@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...data.prediction_intervals import find_interval_bounds, find_set_bounds
+from ...data.prediction_intervals import find_output_bounds, find_set_bounds
 from ...events import Calibration
 from ...models.temperature import scale_by_temperature
+from ...spec.pinball import parse_pinball
 from ...training.problem import Problem
 
 FLOOR = 1e-7  # least probability in a log loss
@@ -30,10 +31,9 @@ def calibrate(problem: Problem, answer: np.ndarray | None) -> Calibration:
         return Calibration()
     answer = answer.astype(np.float64)
     if problem.task == "regression":
-        transform = problem.target_transforms[0] if problem.target_transforms else ""
-        truth = problem.target[:, 0].astype(np.float64)
-        bounds = find_interval_bounds(truth, answer[:, 0], transform, problem.weights)
-        return Calibration(bounds=bounds)
+        truth = problem.target.astype(np.float64)
+        found = find_output_bounds(truth, answer, problem.target_transforms, problem.weights)
+        return Calibration(bounds=found)
     temperature = choose_temperature(problem, answer)
     probabilities = both_classes(scale_by_temperature(np, answer, temperature))
     bounds = find_set_bounds(class_indices(problem.target), probabilities, problem.weights)
@@ -41,8 +41,8 @@ def calibrate(problem: Problem, answer: np.ndarray | None) -> Calibration:
 
 
 def can_calibrate(problem: Problem) -> bool:
-    """Whether a temperature or intervals exist for the problem's task and targets."""
-    return problem.task != "multilabel" and (problem.task != "regression" or problem.n_outputs == 1)
+    """Whether a temperature or intervals exist for the problem's task and objective."""
+    return problem.task != "multilabel" and len(parse_pinball(problem.objective)) < 2
 
 
 def choose_temperature(problem: Problem, probabilities: np.ndarray) -> float:

@@ -13,18 +13,15 @@ from functools import partial
 import numpy as np
 
 from ...data import TestRows
-from ...data.prediction_intervals import bound_of_level, compute_intervals, compute_sets
 from ...data.schema import Schema
-from ...events import BaselineScores, IntervalCoverage, SingleTrialScores, WinnerEvaluated
+from ...events import BaselineScores, SingleTrialScores, WinnerEvaluated
 from ...training.metrics import Metric, confusion_matrix
 from ...training.problem import Problem
 from . import holdout_metrics
 from .baselines import Baseline
-from .calibration import both_classes, class_indices
+from .coverage import compute_coverage
 from .forecast_baselines import ForecastBaseline
 from .output_scores import compute_output_scores
-
-COVERED = 0.9  # level whose coverage of the locked rows is measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ def evaluate_holdout(
             lambda: confusion_matrix(truth, prediction, threshold=threshold).tolist(),
         )
         judged = replace(judged, confusion=table)
-    judged = replace(judged, coverage=_compute_coverage(schema, truth, prediction, weights))
+    judged = replace(judged, coverage=compute_coverage(schema.target, truth, prediction, weights))
     answers = _predict_baselines(baselines, *(baseline_rows or (schema, locked)))
     advantages = _compute_advantages(problem, metrics, locked, prediction, answers, threshold)
     judged = replace(
@@ -112,25 +109,6 @@ def _compute_output_scores(
         ),
     )
     return found or {}
-
-
-def _compute_coverage(
-    schema: Schema, truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None
-) -> IntervalCoverage | None:
-    """Compute how often the intervals, or sets of classes, hold the truth; None without bounds."""
-    target = schema.target
-    if target is None or all(level != COVERED for level, *_ in target.bounds):
-        return None
-    bound = bound_of_level(target.bounds, COVERED)
-    if target.kind == "regression":
-        low, high = compute_intervals(prediction[:, 0], bound, target.transform)
-        held, sizes = (low <= truth[:, 0]) & (truth[:, 0] <= high), high - low
-    else:
-        members = compute_sets(both_classes(prediction), bound)
-        held = members[np.arange(len(truth)), class_indices(truth)]
-        sizes = members.sum(axis=1)
-    share = float(np.average(held, weights=weights))
-    return IntervalCoverage(COVERED, share, float(np.average(sizes, weights=weights)))
 
 
 def _predict_baselines(
