@@ -34,10 +34,9 @@ def note_constant_columns(schema: Schema, columns: np.ndarray) -> tuple[str, ...
     empty, constant = [], []
     for column, start in schema.iter_cleaned():
         values = columns[:, start : start + column.n_cleaned]
-        known = values[~np.isnan(values)]
-        if known.size == 0:
+        if not values.size or np.isnan(np.fmin.reduce(values, axis=None)):
             empty.append(column.name)
-        elif known.size == values.size and known.max() == known.min():
+        elif values.min() == values.max():  # NaN if a value is missing
             constant.append(column.name)
     if schema.columns and len(empty) + len(constant) == len(schema.columns):
         raise DataError(

@@ -257,7 +257,7 @@ def _clean_rows(
     fingerprint: str,
     stores: Path | None,
 ) -> _CleanedRows:
-    """Clean the rows; the cleaned table is the largest array, so it is freed on return."""
+    """Clean the rows; a whole cleaned table, the largest array, is freed on return."""
     here, locked = divided.here, divided.locked
     if stores is not None:
         stored = store_rows(
@@ -265,7 +265,7 @@ def _clean_rows(
         )
         return _CleanedRows(stored.columns, stored.locked, divided.windows, stored.features)
     if divided.windows is None:
-        return _CleanedRows(*_divide_rows(schema.clean(source.rows), here, locked))
+        return _CleanedRows(*_divide_rows(schema, source.rows, here, locked))
     cleaned = schema.clean(source.rows)[labelled.in_time]
     return _CleanedRows(
         *_divide_windows(cleaned, divided.windows, divided.development, divided.test)
@@ -306,9 +306,13 @@ def _make_schema(
 
 
 def _divide_rows(
-    cleaned: np.ndarray, here: np.ndarray, test: np.ndarray
+    schema: Schema, rows: Any, here: np.ndarray, test: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Split cleaned rows into development and test rows."""
+    """Clean development and test rows."""
+    if not schema.shape:
+        development, locked = schema.clean_parts(rows, [here, test])
+        return development, locked
+    cleaned = schema.clean(rows)
     is_whole = np.array_equal(here, np.arange(len(cleaned)))
     return cleaned if is_whole else cleaned[here], cleaned[test]
 

@@ -8,7 +8,7 @@ libraries. The only statistic of the rows that it stores is the vocabulary of th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -145,22 +145,33 @@ class Schema:
         """
         if self.shape:
             return self._clean_array(np.asarray(table))
+        (cleaned,) = self.clean_parts(table, [slice(None)], counts)
+        if counts is not None:
+            counts.rows += len(cleaned)
+        return cleaned
+
+    def clean_parts(
+        self, table: Any, parts: Sequence[Any], counts: CellCounts | None = None
+    ) -> list[np.ndarray]:
+        """Clean a table as `clean` does, and return some of its rows for each of `parts`.
+
+        The rows are indices or slices. The whole cleaned table is never in memory.
+        """
         require_columns(table, self.raw_columns)
-        cleaned: np.ndarray | None = None
+        cleaned = [np.empty((0, 0), np.float32) for _ in parts]
         for column, start in self.iter_cleaned():
             values = clean_column(table, column, counts=counts)
             if column.ahead:
                 values = take_ahead(values, self._encode_series(table), column.ahead)
-            if cleaned is None:
-                cleaned = np.empty((len(values), *self.input_shape[-1:]), np.float32)
-            if column.is_array:
-                cleaned[:, start : start + column.n_cleaned] = values
-                continue
-            bound = f"; or bound it with data.columns.{column.name}.clip"
-            cleaned[:, start] = to_float32(values, column.name, bound)
-        if counts is not None:
-            counts.rows += 0 if cleaned is None else len(cleaned)
-        return np.empty((0, 0), np.float32) if cleaned is None else cleaned
+            if not column.is_array:
+                bound = f"; or bound it with data.columns.{column.name}.clip"
+                values = to_float32(values, column.name, bound)[:, None]
+            for index, rows in enumerate(parts):
+                part = values[rows]
+                if start == 0:
+                    cleaned[index] = np.empty((len(part), *self.input_shape[-1:]), np.float32)
+                cleaned[index][:, start : start + column.n_cleaned] = part
+        return cleaned
 
     def windows(self, table: Any) -> tuple[np.ndarray, np.ndarray]:
         """Locate the windows of a raw table, whose rows are in order of time.
