@@ -24,7 +24,7 @@ from ..spec.study_spec import StudySpec
 from ..training import batching, losses, optimizers, schedules
 from ..training.metrics import METRICS
 from .resolved_study import CheckedStudy, ResolvedStudy
-from .user_code import compute_digests, find_references
+from .weight_files import compute_user_digests, is_weight_file
 
 PACKAGES = (
     *("hpsearch", "keras", "jax", "jaxlib", "tensorflow", "numpy"),
@@ -88,7 +88,7 @@ def build_declaration(study: ResolvedStudy) -> Declaration:
     return Declaration(
         resolved=file.dump_written(),
         defaults=_default_arguments(study),
-        files=compute_digests(find_references(file), file.folder),
+        files=compute_user_digests(file),
         environment=describe_environment() | plugin_versions(study),
     )
 
@@ -216,6 +216,8 @@ def _changed_files(before: Mapping[str, str] | None, now: Mapping[str, str]) -> 
         then, here = before.get(name), now.get(name)
         if then == here or (then in moved and here is None) or (then is None and here in moved):
             continue
+        if then is None and is_weight_file(name):
+            continue  # an earlier version recorded none; code that is new to load them has changed
         yield Change(f"code {name}", _format_digest(then), _format_digest(here))
 
 

@@ -57,8 +57,13 @@ def compute_digests(references: Iterable[str], folder: Path) -> dict[str, str]:
         references: `FILE.py:NAME`, absolute, or `MODULE:NAME`.
         folder: The folder of the study file.
     """
-    found = _walk_files(references, folder)
-    return {_relative_name(p, folder): read_file(p).digest for p in sorted(found)}
+    found = list_code_paths(references, folder)
+    return {_relative_name(p, folder): read_file(p).digest for p in found}
+
+
+def list_code_paths(references: Iterable[str], folder: Path) -> list[Path]:
+    """List the files of some functions, and those that they import from the same folders."""
+    return sorted(_walk_files(references, folder))
 
 
 def list_code_files(reference: str, folder: Path) -> dict[str, Path]:

@@ -26,7 +26,7 @@ from ..declaration import describe_environment
 from ..prepare import WorkerPool, build_problem, load_data, resolve_study
 from ..recorded_declaration import load_declaration
 from ..resolved_study import choose_pruner
-from ..user_code import compute_digests, find_references
+from ..weight_files import compute_user_digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +76,8 @@ def rerun_trial(path: Path, number: int, data: Any = None) -> Rerun:
         if trial.trainer == "keras_fit" != workers.trainer:
             workers.fall_back(problem, "it trained the trial the first time")
         result = _train_trial(workers.executor, trial)
-    file = study.file
     then = _describe_dependencies(declared.environment or {}, declared.files or {})
-    now = _describe_dependencies(
-        describe_environment(), compute_digests(find_references(file), file.folder)
-    )
+    now = _describe_dependencies(describe_environment(), compute_user_digests(study.file))
     return Rerun(
         trial=trial,
         result=result,
