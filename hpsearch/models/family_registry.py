@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 FamilyBuilder = Callable[..., "keras.Model"]  # (params, inputs, outputs) -> an uncompiled network
 
 
-# (params, network, weights, features, rng, categories) -> weights
+# (params, network, weights, features, rng, categories, arrays) -> weights; arrays are omitted if
+# there are none
 RowInitializer = Callable[..., list[np.ndarray]]
 
 

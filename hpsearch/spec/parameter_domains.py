@@ -208,6 +208,7 @@ FAMILY_DOMAINS: Mapping[str, ParameterDomains] = {
         "embedding_lr_factor": NON_NEGATIVE,
         "activation_lr_factor": NON_NEGATIVE,
         **_ENCODING_DOMAINS,
+        **_ARRAY_DOMAINS,
     },
     "tabm": {
         "members": POSITIVE_INT,
@@ -216,6 +217,7 @@ FAMILY_DOMAINS: Mapping[str, ParameterDomains] = {
         "activation": _make_nullable(make_choice_domain(*ACTIVATIONS)),
         "dropout": RATE,
         **_ENCODING_DOMAINS,
+        **_ARRAY_DOMAINS,
     },
     "wide_and_deep": _MLP_DOMAINS,
     "cnn": {

@@ -201,7 +201,7 @@ def _explain_wrong_rows(family: Family, problem: Problem) -> str | None:
         named = problem.array_inputs[0]
         return (
             f"{family.name} takes numbers and categories, but the column {named.name!r} is "
-            f"{named.kind}: take the model mlp, or your own function"
+            f"{named.kind}: take the model mlp, realmlp or tabm, or your own function"
         )
     if family.row_shapes is None or len(shape) in family.row_shapes:
         return None

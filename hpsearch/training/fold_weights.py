@@ -60,10 +60,9 @@ def draw_fold_weights(
     train = problem.folds[fold].train
     rows = train[np.linspace(0, len(train) - 1, min(len(train), MAX_ROWS)).astype(np.intp)]
     features = problem.get_statistics(params)[fold].apply(problem.take(rows))
-    if problem.array_inputs:  # tokens and pixels are not scaled
-        features = features[:, : problem.array_inputs[0].start]
+    arrays = {"arrays": problem.array_inputs} if problem.array_inputs else {}
     rng = np.random.default_rng(derive_seed(seed, "rows"))
-    return initialize(network, weights, features, rng, problem.category_ranges)
+    return initialize(network, weights, features, rng, problem.category_ranges, **arrays)
 
 
 def make_fold_batches(

@@ -8,7 +8,7 @@ import pytest
 from hpsearch.data.columns import CellCounts
 from hpsearch.data.schema import Schema
 from hpsearch.data.text_tokens import N_HASHES, encode_texts, hash_token, tokenize
-from hpsearch.errors import DataError, SpecError
+from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import ColumnSpec, DataSpec, WindowSpec
 from hpsearch.study.init.table_profile import DeclaredColumn, profile_table
 from hpsearch.study.init.wizard import write_starter
@@ -118,8 +118,10 @@ def test_init_writes_the_hyperparameters_of_text(tmp_path):
     text = (tmp_path / "s.yaml").read_text(encoding="utf-8")
     assert "message: {kind: text}   # free text of 6 words" in text
     assert "text_ngrams:   [1, 2]" in text
-    with pytest.raises(SpecError, match="--family realmlp takes numbers and categories"):
-        write_starter(str(tmp_path / "rows.csv"), "y", tmp_path / "r.yaml", [], family="realmlp")
+    for family in ("realmlp", "tabm"):
+        file = tmp_path / f"{family}.yaml"
+        write_starter(str(tmp_path / "rows.csv"), "y", file, [], family=family)
+        assert "text_ngrams:   [1, 2]" in file.read_text(encoding="utf-8")
 
 
 def _origin():

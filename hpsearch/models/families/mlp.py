@@ -11,8 +11,7 @@ from ..outputs import Outputs
 from . import category_encoding, image_encoding, number_embedding, text_embedding
 from .blocks import apply_normalization, make_regularizer
 from .category_encoding import CategoryRanges
-from .number_embedding import encode_features
-from .text_embedding import split_arrays
+from .column_encoding import encode_columns
 
 if TYPE_CHECKING:
     import keras
@@ -60,10 +59,7 @@ def build(
     first = keras.Input(inputs, name="features")
     x = first if len(inputs) == 1 else keras.layers.Flatten(name="flat")(first)
     if len(inputs) == 1:
-        x, encoded = split_arrays(x, arrays, p)
-        table = [] if x is None else [encode_features(x, p, categories)]
-        parts = [*table, *encoded]
-        x = keras.layers.Concatenate(name="columns")(parts) if len(parts) > 1 else parts[0]
+        x = encode_columns(x, p, categories, arrays)
     x = build_hidden_layers(x, p)
     last = keras.layers.Dense(outputs.units, activation=outputs.activation, name="output")(x)
     return keras.Model(first, last, name="mlp")

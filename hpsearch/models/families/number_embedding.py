@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...data.columns import ColumnInput
 from ...errors import TrainingError
 from ...trial import Value
 from .category_encoding import CategoryRanges, encode_categories
@@ -59,9 +60,12 @@ def encode_features(features: Any, params: Mapping[str, Any], categories: Catego
     return _concatenate(parts, "features_encoded")
 
 
-def list_number_features(n_features: int, categories: CategoryRanges) -> list[int]:
+def list_number_features(
+    n_features: int, categories: CategoryRanges, arrays: Sequence[ColumnInput] = ()
+) -> list[int]:
     """List the numeric features, in the order in which they are embedded."""
-    return [j for a, b in _find_number_runs(n_features, categories) for j in range(a, b)]
+    n_table = arrays[0].start if arrays else n_features
+    return [j for a, b in _find_number_runs(n_table, categories) for j in range(a, b)]
 
 
 def _find_number_runs(n_features: int, categories: CategoryRanges) -> Iterator[tuple[int, int]]:
@@ -185,6 +189,7 @@ def initialize_bins(
     features: np.ndarray,
     rng: np.random.Generator | None = None,
     categories: CategoryRanges = (),
+    arrays: Sequence[ColumnInput] = (),
 ) -> list[np.ndarray]:
     """Set the bins of a piecewise embedding in the weights, fitted to the training rows.
 
@@ -195,11 +200,12 @@ def initialize_bins(
         features: Training rows as the network's input, (n, n_features).
         rng: Unused: nothing is drawn.
         categories: The ranges of categorical features.
+        arrays: The features of texts and images, which are the last ones.
     """
     found = [layer for layer in network.layers if layer.name == BINS_LAYER]
     filled = list(weights)
     indices = {id(v): i for i, v in enumerate(network.weights)}
-    numbers = features[:, list_number_features(features.shape[1], categories)]
+    numbers = features[:, list_number_features(features.shape[1], categories, arrays)]
     for layer in found:
         fitted = fit_bins(numbers, int(params["embedding_bins"]))
         for variable, values in zip(layer.weights, fitted, strict=True):

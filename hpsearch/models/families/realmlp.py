@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...data.columns import ColumnInput
 from ...trial import Value
 from ..outputs import Outputs
 from ..step_factors import StepFactors
-from . import category_encoding, number_embedding
+from . import category_encoding, image_encoding, number_embedding, text_embedding
 from .category_encoding import CategoryRanges
-from .number_embedding import encode_features, initialize_bins
+from .column_encoding import encode_columns
+from .number_embedding import initialize_bins
 
 if TYPE_CHECKING:
     import keras
@@ -42,10 +44,12 @@ DEFAULTS: dict[str, Value] = {
     "bias_init": "he+5",  # or "zeros": negative mixture of the unit's values on 5 training rows
     "bias_lr_factor": 0.1,
     "scale_lr_factor": 6.0,
-    "embedding_lr_factor": 0.1,  # hyperparameters of the embedding of numbers
+    "embedding_lr_factor": 0.1,  # of the embeddings of numbers, texts and images
     "activation_lr_factor": 0.1,
     **category_encoding.DEFAULTS,
     **number_embedding.DEFAULTS,
+    **text_embedding.DEFAULTS,
+    **image_encoding.DEFAULTS,
     "encoding": "embedding",
     "embedding_size": 8,
     "max_one_hot": 8,
@@ -79,6 +83,7 @@ def build(
     outputs: Outputs,
     *,
     categories: CategoryRanges = (),
+    arrays: Sequence[ColumnInput] = (),
 ) -> keras.Model:
     """Build an uncompiled network.
 
@@ -89,13 +94,14 @@ def build(
         inputs: Shape of one row, (n_features,).
         outputs: The output layer.
         categories: The ranges of features that encode one categorical column.
+        arrays: The features of texts and images, which are the last ones.
     """
     import keras
     from keras import layers as k
 
     p: dict[str, Any] = {**DEFAULTS, **params}
     first = keras.Input(inputs, name="features")
-    x = k.Identity(name=ENCODED)(encode_features(first, p, categories))
+    x = k.Identity(name=ENCODED)(encode_columns(first, p, categories, arrays))
     if p["front_scale"]:
         x = _scale_units(x, "scale")
     activation = _get_activation(p, outputs)
@@ -148,7 +154,7 @@ def _find_factors(
     p: Mapping[str, Any], layer: str, weight: str, shape: tuple[int, ...]
 ) -> tuple[float, float]:
     """Return the factors of one variable: learning rate and decay."""
-    if layer.startswith("number_"):
+    if layer.startswith(("number_", "text_", "image_")):
         return p["embedding_lr_factor"], p["embedding_lr_factor"]
     if layer == "scale":
         return p["scale_lr_factor"], p["scale_lr_factor"]
@@ -168,6 +174,7 @@ def initialize(
     features: np.ndarray,
     rng: np.random.Generator,
     categories: CategoryRanges = (),
+    arrays: Sequence[ColumnInput] = (),
 ) -> list[np.ndarray]:
     """Compute the initial weights.
 
@@ -178,11 +185,12 @@ def initialize(
         features: Training rows as the network's input, (n, n_features).
         rng: Generator of the random numbers.
         categories: The ranges of categorical features.
+        arrays: The features of texts and images, which are the last ones.
     """
     import keras
 
     p: dict[str, Any] = {**DEFAULTS, **params}
-    filled = initialize_bins(p, network, weights, features, rng, categories)
+    filled = initialize_bins(p, network, weights, features, rng, categories, arrays)
     indices = {id(v): i for i, v in enumerate(network.weights)}
     x = _encode_rows(network, filled, features)
     for name in [*(f"dense_{i}" for i in range(p["layers"])), "last"]:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...data.columns import ColumnInput
 from ...trial import Value
 from ..members import average_predictions
 from ..outputs import Outputs
-from . import category_encoding, number_embedding
+from . import category_encoding, image_encoding, number_embedding, text_embedding
 from .category_encoding import CategoryRanges
-from .number_embedding import encode_features, initialize_bins, list_number_features
+from .column_encoding import encode_columns
+from .number_embedding import initialize_bins, list_number_features
 
 if TYPE_CHECKING:
     import keras
@@ -33,6 +35,8 @@ DEFAULTS: dict[str, Value] = {
     "dropout": 0.1,
     **category_encoding.DEFAULTS,
     **number_embedding.DEFAULTS,
+    **text_embedding.DEFAULTS,
+    **image_encoding.DEFAULTS,
     "embedding": "piecewise",
     "embedding_units": 16,
     "embedding_bins": 48,
@@ -57,6 +61,7 @@ def build(
     outputs: Outputs,
     *,
     categories: CategoryRanges = (),
+    arrays: Sequence[ColumnInput] = (),
 ) -> keras.Model:
     """Build an uncompiled network.
 
@@ -65,13 +70,14 @@ def build(
         inputs: Shape of one row, (n_features,).
         outputs: The output layer.
         categories: The ranges of features that encode one categorical column.
+        arrays: The features of texts and images, which are the last ones.
     """
     import keras
     from keras import layers as k
 
     p: dict[str, Any] = {**DEFAULTS, **params}
     first = keras.Input(inputs, name="features")
-    x = encode_features(first, p, categories)
+    x = encode_columns(first, p, categories, arrays)
     x = _apply_own_weights(x, "bd,kd->bkd", (p["members"], x.shape[-1]), FIRST_SCALE, "normal")
     for i in range(p["layers"]):
         if i:
@@ -128,6 +134,7 @@ def initialize(
     features: np.ndarray,
     rng: np.random.Generator,
     categories: CategoryRanges = (),
+    arrays: Sequence[ColumnInput] = (),
 ) -> list[np.ndarray]:
     """Compute the initial weights: the bins, and the first factors of the members.
 
@@ -141,13 +148,14 @@ def initialize(
         features: Training rows as the network's input, (n, n_features).
         rng: Unused: nothing more is drawn.
         categories: The ranges of categorical features.
+        arrays: The features of texts and images, which are the last ones.
     """
     p: dict[str, Any] = {**DEFAULTS, **params}
-    filled = initialize_bins(p, network, weights, features, rng, categories)
+    filled = initialize_bins(p, network, weights, features, rng, categories, arrays)
     [kernel] = network.get_layer(FIRST_SCALE).weights
     index = next(i for i, v in enumerate(network.weights) if v is kernel)
     drawn = np.array(filled[index])
-    numbers = list_number_features(features.shape[1], categories)
+    numbers = list_number_features(features.shape[1], categories, arrays)
     if p["embedding"] == "none" or not numbers:
         filled[index] = np.where(drawn < 0, -1, 1).astype(np.float32)
         return filled

@@ -158,7 +158,7 @@ def _render_training(s: StarterFacts) -> Iterator[str]:
 
 
 def _render_space(s: StarterFacts) -> Iterator[str]:
-    r, kinds = s.ranges, {column.kind for column in s.dataset.schema.columns}
+    r = s.ranges
     yield "search_space:                     # a bare value is fixed, a list is a choice"
     if s.family != "mlp":
         yield from {"realmlp": _render_realmlp, "tabm": _render_tabm}[s.family](s)
@@ -176,17 +176,9 @@ def _render_space(s: StarterFacts) -> Iterator[str]:
     yield f"  layers:        {{type: int, low: {r.layers[0]}, high: {r.layers[1]}}}"
     yield f"  units:         {{type: int, low: {r.units[0]}, high: {r.units[1]}, log: true}}"
     yield "  activation:    [relu, gelu]"
-    if "numeric" in kinds and not s.forecast:
+    if "numeric" in _list_kinds(s) and not s.forecast:
         yield "  embedding:     [none, plr, piecewise]   # of numbers"
-    if "text" in kinds:
-        n_ngrams = count_ngrams(s.dataset)
-        yield "  text_ngrams:   [1, 2]            # words, or words and pairs of words"
-        size = recommend_vocabulary(n_ngrams)
-        yield f"  text_vocabulary: {size}   # rows of their table; there are {n_ngrams:,} of them"
-        yield "  text_size:     [16, 32, 64]      # of the vector of a word"
-    if "image" in kinds:
-        yield "  image_blocks:  [2, 3]            # convolutions with pooling"
-        yield "  image_filters: [8, 16]           # of the first, twice as many in each next"
+    yield from _render_arrays(s)
     if r.has_normalization:
         yield "  normalization: [none, batch]"
     yield "  dropout:       {type: float, low: 0.0, high: 0.5}"
@@ -197,6 +189,24 @@ def _render_space(s: StarterFacts) -> Iterator[str]:
         yield "  label_smoothing: {type: float, low: 0.0, high: 0.2}"
     yield "enqueue: defaults                 # Keras's, and the family's, come first"
     yield f"# constraints: [units * layers <= {2 * r.units[1]}]   # what must hold between them"
+
+
+def _list_kinds(s: StarterFacts) -> set[str]:
+    return {column.kind for column in s.dataset.schema.columns}
+
+
+def _render_arrays(s: StarterFacts) -> Iterator[str]:
+    """Render the hyperparameters of text and image columns."""
+    kinds = _list_kinds(s)
+    if "text" in kinds:
+        n_ngrams = count_ngrams(s.dataset)
+        yield "  text_ngrams:   [1, 2]            # words, or words and pairs of words"
+        size = recommend_vocabulary(n_ngrams)
+        yield f"  text_vocabulary: {size}   # rows of their table; there are {n_ngrams:,} of them"
+        yield "  text_size:     [16, 32, 64]      # of the vector of a word"
+    if "image" in kinds:
+        yield "  image_blocks:  [2, 3]            # convolutions with pooling"
+        yield "  image_filters: [8, 16]           # of the first, twice as many in each next"
 
 
 def _render_realmlp(s: StarterFacts) -> Iterator[str]:
@@ -215,6 +225,7 @@ def _render_realmlp(s: StarterFacts) -> Iterator[str]:
     yield "  embedding_scale:     {type: float, low: 1e-2, high: 50.0, log: true}"
     yield "  embedding_lr_factor: {type: float, low: 5e-2, high: 3e-1, log: true}"
     yield "  scale_lr_factor:     {type: float, low: 2.0, high: 10.0, log: true}"
+    yield from _render_arrays(s)
     yield "enqueue: defaults                 # the published ones first, as near as the ranges go"
     yield "pruner: {kind: none}              # amid a cycle of its schedule no curve tells its end"
 
@@ -229,6 +240,7 @@ def _render_tabm(s: StarterFacts) -> Iterator[str]:
     yield "  weight_decay:    {type: float, low: 1e-4, high: 1e-1, log: true}"
     yield "  embedding_units: {type: int, low: 8, high: 32, step: 4}"
     yield "  embedding_bins:  {type: int, low: 2, high: 128}"
+    yield from _render_arrays(s)
     yield "enqueue: defaults                 # the published ones first"
 
 

@@ -117,11 +117,6 @@ def _choose_family(dataset: Dataset, source: str, family: str | None) -> str:
         raise SpecError(f"--family {family} is for tables, and {source} holds images")
     if dataset.windows and family != "mlp":
         raise SpecError(f"--family {family} is for single rows: leave it out, or --horizon")
-    if texts and family != "mlp":
-        raise SpecError(
-            f"--family {family} takes numbers and categories, but {', '.join(texts)} holds "
-            "text or images: leave --family out, or drop it with --set data.drop=[…]"
-        )
     return family
 
 
