@@ -11,7 +11,7 @@ COMPAT := tests/compat $(addprefix tests/, $(addsuffix .py, \
 	tracking/test_database tracking/test_garbage tracking/test_schema tracking/test_uploader \
 	execution/test_ray_cluster))
 
-.PHONY: tune test test-long docs notebooks faults soak screenshots rivals check lock lock-check compat compat-oldest compat-newest
+.PHONY: tune test test-long docs notebooks faults soak screenshots rivals tables check lock lock-check compat compat-oldest compat-newest
 
 tune: $(READY)  ## the first study: environment, locked install, 30 trials
 	$(BIN)/hpsearch tune search_spaces/breast_cancer.yaml
@@ -53,6 +53,14 @@ rivals: $(READY)  ## build/rivals, an environment with the rivals of benchmarks/
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python build/rivals
 	$(BIN)/uv pip install --quiet --python build/rivals lightgbm catboost pytabkit scikit-learn pandas
+
+# Continues after an interruption; the page is made of benchmarks/tables.jsonl.
+TABLES ?= --seeds 1 --rows 1000 --models mlp,realmlp --trials 10
+TUNED ?= 10
+tables: rivals  ## run what is missing of benchmarks/tables.jsonl, and make its part of benchmarks/tables.md
+	$(BIN)/python benchmarks/tables.py $(TABLES) --keep benchmarks/tables.jsonl --export build/tables
+	build/rivals/bin/python benchmarks/rivals.py build/tables --trials $(TUNED) --keep benchmarks/tables.jsonl
+	$(BIN)/python benchmarks/tables.py --show benchmarks/tables.jsonl --page
 
 soak: $(READY)  ## 500 trials under random kills, and the tests marked `soak`: hours
 	$(BIN)/python benchmarks/soak.py

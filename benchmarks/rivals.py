@@ -4,11 +4,11 @@
     build/rivals/bin/python benchmarks/rivals.py FOLDER --keep FILE.jsonl [--trials 40]
         [--only LightGBM,CatBoost]
 
-FOLDER is what `tables.py --export` wrote. LightGBM is tuned: `--trials` configurations, each
-cross-validated by five folds that also tell the number of trees, and the best one fitted on all
-rows. CatBoost has its defaults, and so have pytabkit's RealMLP and TabM, which are trained by five
-folds and once on all rows, as ours are. A package that is missing is left out, and the script says
-so.
+FOLDER is what `tables.py --export` wrote, and FILE keeps what is finished. LightGBM is tuned:
+`--trials` configurations, each cross-validated by five folds that also tell the number of trees,
+and the best one fitted on all rows. CatBoost has its defaults, and so have pytabkit's RealMLP and
+TabM, which are trained by five folds and once on all rows, as ours are. A missing package is left
+out, and the script says so.
 """
 
 from __future__ import annotations
@@ -145,9 +145,13 @@ def measure(path: Path, label: str, trials: int) -> dict[str, Any]:
         answer = np.asarray(model.predict_proba(tables[1]))
     seconds = time.perf_counter() - began
     score = _score(metric, given["test_target"], answer)
-    shown = f"{label}, {trials} trials" if label == "LightGBM" else label
-    own = {"data": name, "seed": int(seed), "model": shown, "metric": metric}
+    own = {"data": name, "seed": int(seed), "model": name_row(label, trials), "metric": metric}
     return {**own, "score": score, "seconds": seconds}
+
+
+def name_row(label: str, trials: int) -> str:
+    """Name a rival's row."""
+    return f"{label}, {trials} trials" if label == "LightGBM" else label
 
 
 def _frame(columns: np.ndarray, categories: np.ndarray) -> Any:
@@ -177,12 +181,19 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--only", default=",".join(RIVALS))
     given = parser.parse_args()
+    finished = set()
+    if given.keep.exists():
+        lines = given.keep.read_text(encoding="utf-8").splitlines()
+        finished = {(r["data"], r["seed"], r["model"]) for r in map(json.loads, lines)}
     for label in given.only.split(","):
         package = RIVALS[label][0]
         if find_spec(package) is None:
             print(f"{package} is not installed: {label} is left out")
             continue
         for path in sorted(given.folder.glob("*.npz")):
+            name, _, seed = path.stem.rpartition("-")
+            if (name, int(seed), name_row(label, given.trials)) in finished:
+                continue
             record = measure(path, label, given.trials)
             print(json.dumps(record), flush=True)
             with given.keep.open("a", encoding="utf-8") as file:

@@ -1,7 +1,7 @@
 """Networks at fixed points of their spaces, cross-validated on tables beside boosting.
 
     HPSEARCH_DATA=<data sets> python benchmarks/table_points.py EXPERIMENT
-        [--only diabetes,pima] [--rows 1000] [--points 8] --keep FILE.jsonl
+        [--only diabetes,pima] [--rows 1000] --keep FILE.jsonl
     python benchmarks/table_points.py EXPERIMENT --show FILE.jsonl
 
 One process trains all points of a set by the study's five folds, with no study around it, so a
@@ -12,8 +12,8 @@ measures on locked rows. `HistGradientBoosting` has its defaults, on the same fo
 - `families`: each family with its defaults, TabM with fewer and narrower members.
 - `ablation`: RealMLP with each part removed, beside what its paper measured.
 - `mlp`: the `mlp` with one choice each that a space may offer, at most 200 epochs, patience 16.
-- `portfolio`: the same random points of RealMLP's space on every set, and the points that together
-  are the best first trials.
+
+`portfolio.py` trains random points of a space on every set.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import argparse
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
 from data_sets import boosted
-from tables import SETS, declare, error_of, show
+from table_report import error_of, show
+from tables import SETS, declare
 
 from hpsearch.data import Dataset
 from hpsearch.study.prepare import build_problem, load_data, resolve_study
@@ -78,30 +78,21 @@ ABLATIONS: dict[str, tuple[dict[str, Any], tuple[float | None, float | None]]] =
 }
 
 
-def points_of(experiment: str, name: str, count: int) -> dict[str, tuple[str, dict[str, Any]]]:
+def points_of(experiment: str, name: str) -> dict[str, tuple[str, dict[str, Any]]]:
     """The points of an experiment on one set: label -> family and hyperparameters."""
     task = SETS[name][1]
     if experiment == "families":
         return FAMILIES
     if experiment == "mlp":
         return {label: ("mlp", params) for label, params in MLP_CHOICES.items()}
-    if experiment == "ablation":
-        found: dict[str, tuple[str, dict[str, Any]]] = {"realmlp": ("realmlp", {})}
-        for part, (params, _) in ABLATIONS.items():
-            if {"classes": "clamp", "regression": "label_smoothing"}[kind_of(task)] in params:
-                continue
-            rate = STANDARD_RATE[kind_of(task)]
-            more = {"learning_rate": rate} if "parametrization" in params else {}
-            found[part] = ("realmlp", {**params, **more})
-        return found
-    space = read_spec(declare("pima", 0, 500, "realmlp", 1)).spec.space
-    rng, drawn = Random(0), {"default": ("realmlp", {})}
-    for index in range(count):
-        point = space.draw(rng)
-        if task == "regression":
-            del point["label_smoothing"]
-        drawn[f"point {index}"] = ("realmlp", point)
-    return drawn
+    found: dict[str, tuple[str, dict[str, Any]]] = {"realmlp": ("realmlp", {})}
+    for part, (params, _) in ABLATIONS.items():
+        if {"classes": "clamp", "regression": "label_smoothing"}[kind_of(task)] in params:
+            continue
+        rate = STANDARD_RATE[kind_of(task)]
+        more = {"learning_rate": rate} if "parametrization" in params else {}
+        found[part] = ("realmlp", {**params, **more})
+    return found
 
 
 def kind_of(task: str) -> str:
@@ -112,7 +103,7 @@ def kind_of(task: str) -> str:
 def measure(name: str, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A record of every point on one set, and one of boosting on the same folds."""
     dataset, trainers = None, {}
-    for label, (family, params) in points_of(given.experiment, name, given.points).items():
+    for label, (family, params) in points_of(given.experiment, name).items():
         declared = declare(name, 0, given.rows, family, 0)
         if given.experiment == "mlp":
             declared["training"] = {"epochs": 200, "early_stopping": {"patience": 16}}
@@ -185,53 +176,17 @@ def show_choices(records: list[dict[str, Any]]) -> None:
         print(f"| {label} | {' | '.join(cells)} | {np.median(told):+.1f} | {better} |")
 
 
-def show_portfolio(records: list[dict[str, Any]]) -> None:
-    """The points that together are best, the published default first.
-
-    A point's loss on a set is its error between the best of all (0) and the default's (1).
-    """
-    errors: dict[str, dict[str, float]] = {}
-    for r in records:
-        if r["model"] != "HistGradientBoosting":
-            errors.setdefault(r["data"], {})[r["model"]] = error_of(r["metric"], r["score"])
-    names = list(next(iter(errors.values())))
-    losses = {
-        name: np.array([_share(found, found[name]) for found in errors.values()]) for name in names
-    }
-    chosen, best = ["default"], losses["default"]
-    print("| first trials | mean loss of the best so far | point |")
-    print("|---|---|---|")
-    params = {r["model"]: r.get("params") for r in records}
-    while True:
-        point = f"{chosen[-1]}: {json.dumps(params[chosen[-1]])}"
-        print(f"| {len(chosen)} | {best.mean():.3f} | {point} |")
-        rest = [name for name in names if name not in chosen]
-        if not rest:
-            return
-        following = min(rest, key=lambda name: np.minimum(best, losses[name]).mean())
-        best = np.minimum(best, losses[following])
-        chosen.append(following)
-
-
-def _share(found: Mapping[str, float], error: float) -> float:
-    best = min(found.values())
-    width = found["default"] - best
-    return 0.0 if width <= 0 else (error - best) / width
-
-
 def main() -> None:
     """Parse the command line."""
     shown = {
         "families": show,
         "ablation": show_ablation,
         "mlp": show_choices,
-        "portfolio": show_portfolio,
     }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiment", choices=shown)
     parser.add_argument("--only", default=",".join(SETS))
     parser.add_argument("--rows", type=int, default=1000)
-    parser.add_argument("--points", type=int, default=8)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--show", type=Path)
     given = parser.parse_args()

@@ -4,6 +4,9 @@
         [--trials 0] [--rows 4000] [--models mlp,realmlp,tabm] --keep FILE.jsonl [--export FOLDER]
     python benchmarks/rivals.py FOLDER --keep FILE.jsonl     # in an environment that has pytabkit
     python benchmarks/tables.py --show FILE.jsonl
+    HPSEARCH_DATA=<data sets> make tables      # all three, with rivals, and the page from the file
+
+FILE keeps what is finished, and a later call continues there; a FILE is for one `--rows`.
 
 A quarter of the rows is locked, another one for each seed. Our families are trained by five folds,
 which tell the number of epochs, and then once on all rows that are not locked: `mlp`, `realmlp` and
@@ -27,7 +30,7 @@ from typing import Any
 import numpy as np
 import yaml
 from data_sets import boosted
-from ratings import show_ratings
+from table_report import show, write_page
 
 import hpsearch
 from hpsearch.data import Dataset
@@ -37,6 +40,7 @@ from hpsearch.study.tune import read_spec
 from hpsearch.training.metrics import METRICS
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "realmlp.yaml"
+BOOSTING = "HistGradientBoosting"
 METRIC = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 # name -> section `data`, and the task
 SETS: dict[str, tuple[dict[str, Any], str]] = {
@@ -198,13 +202,17 @@ def _thinned(folder: Path, data: dict[str, Any], rows: int) -> Path:
     return thin
 
 
-def measure(name: str, seed: int, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """A record of every model on one split."""
+def measure(
+    name: str, seed: int, given: argparse.Namespace, finished: set[tuple[str, int, str]]
+) -> Iterator[dict[str, Any]]:
+    """A record of every model on one split that is not finished; exports the rows."""
     models = given.models.split(",")
     plans = {model: (model, 0) for model in models}
     if given.trials and "realmlp" in models:
         plans[f"realmlp, {given.trials} trials"] = ("realmlp", given.trials)
     for label, (model, trials) in plans.items():
+        if (name, seed, label) in finished:
+            continue
         declared = declare(name, seed, given.rows, model, trials)
         began = time.perf_counter()
         with tempfile.TemporaryDirectory() as root:
@@ -216,18 +224,24 @@ def measure(name: str, seed: int, given: argparse.Namespace) -> Iterator[dict[st
         if result.coverage is not None:
             record |= {"coverage": result.coverage.share, "size": result.coverage.size}
         yield record
+    exported = given.export / f"{name}-{seed}.npz" if given.export else None
+    is_boosted = (name, seed, BOOSTING) in finished
+    if is_boosted and (exported is None or exported.exists()):
+        return
     dataset = load_data(read_spec(declare(name, seed, given.rows, "mlp", 0)))
     assert dataset.locked_rows is not None
     rows, metric = dataset.locked_rows.read(), METRIC[dataset.task]
-    if given.export:
-        export(dataset, rows, given.export / f"{name}-{seed}.npz", metric)
+    if exported:
+        export(dataset, rows, exported, metric)
+    if is_boosted:
+        return
     began = time.perf_counter()
     answer = boosted(
         dataset.task, dataset.features, dataset.target, dataset.schema.expand(rows.columns)
     )
     seconds = time.perf_counter() - began
     score = METRICS[metric](rows.target, answer, rows.weights)
-    yield _record(name, seed, "HistGradientBoosting", metric, score, seconds)
+    yield _record(name, seed, BOOSTING, metric, score, seconds)
 
 
 def export(dataset: Dataset, locked: Any, path: Path, metric: str) -> None:
@@ -251,76 +265,10 @@ def _record(
     return {**own, "score": float(score), "seconds": seconds}
 
 
-def show(records: list[dict[str, Any]]) -> None:
-    """Mean and deviation over the seeds, the best of each line in bold; then ranks and time."""
-    scores: dict[tuple[str, str], list[float]] = {}
-    for r in {(r["data"], r["model"], r["seed"]): r for r in records}.values():
-        scores.setdefault((r["data"], r["model"]), []).append(r["score"])
-    metrics = {r["data"]: r["metric"] for r in records}
-    models = list(dict.fromkeys(r["model"] for r in records))
-    print(f"| data | metric | splits | {' | '.join(models)} |")
-    print(f"|---|---|---|{'---|' * len(models)}")
-    ranks: dict[str, list[int]] = {model: [] for model in models}
-    for data, metric in metrics.items():
-        rising = METRICS[metric].direction == "maximize"
-        means = {m: float(np.mean(scores[data, m])) for m in models if (data, m) in scores}
-        order = sorted(means, key=lambda m: -means[m] if rising else means[m])
-        cells = []
-        for model in models:
-            if model not in means:
-                cells.append("-")
-                continue
-            ranks[model].append(order.index(model) + 1)
-            text = f"{means[model]:.5g}"
-            text = f"**{text}**" if model == order[0] else text
-            cells.append(f"{text} ± {np.std(scores[data, model]):.2g}")
-        splits = max(len(scores[data, m]) for m in means)
-        print(f"| {data} | {metric} | {splits} | {' | '.join(cells)} |")
-    told = [f"{np.mean(ranks[m]):.2f}" if ranks[m] else "-" for m in models]
-    print(f"| mean rank | | | {' | '.join(told)} |")
-    seconds = [np.mean([r["seconds"] for r in records if r["model"] == m]) for m in models]
-    print(f"| seconds | | | {' | '.join(f'{s:.0f}' for s in seconds)} |")
-    show_ratings(
-        {
-            data: {
-                m: float(np.mean([error_of(metric, score) for score in scores[data, m]]))
-                for m in models
-                if (data, m) in scores
-            }
-            for data, metric in metrics.items()
-        }
-    )
-    show_coverage(records)
-
-
-def error_of(metric: str, score: float) -> float:
-    """A score as an error: the smaller the better."""
-    return 1 - score if METRICS[metric].direction == "maximize" else score
-
-
-def show_coverage(records: list[dict[str, Any]]) -> None:
-    """The share of locked rows that 90% intervals, or sets of classes, hold, over the splits."""
-    covered = [r for r in records if "coverage" in r]
-    if not covered:
-        return
-    print("\n| data | model | splits | 90% intervals hold | mean width or size | temperature |")
-    print("|---|---|---|---|---|---|")
-    shares: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for record in covered:
-        shares.setdefault((record["data"], record["model"]), []).append(record)
-    for (data, model), found in shares.items():
-        share, size, heat = (
-            float(np.mean([r[name] for r in found])) for name in ("coverage", "size", "temperature")
-        )
-        print(f"| {data} | {model} | {len(found)} | {share:.1%} | {size:.3g} | {heat:.2f} |")
-    for kind, is_kind in (("intervals", True), ("sets", False)):
-        means = [
-            np.mean([r["coverage"] for r in found])
-            for (data, _), found in shares.items()
-            if (SETS[data][1] == "regression") == is_kind
-        ]
-        if means:
-            print(f"| mean of {kind} | | | {np.mean(means):.1%} | | |")
+def read_records(file: Path) -> list[dict[str, Any]]:
+    """Read the finished records; none if there is no file."""
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
 
 
 def main() -> None:
@@ -334,14 +282,19 @@ def main() -> None:
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--export", type=Path)
     parser.add_argument("--show", type=Path)
+    parser.add_argument("--page", action="store_true", help="write the tables into tables.md")
     given = parser.parse_args()
     if given.show:
-        show([json.loads(line) for line in given.show.read_text(encoding="utf-8").splitlines()])
+        records = read_records(given.show)
+        show(records)
+        if given.page:
+            write_page(records)
         return
-    records = []
+    records = read_records(given.keep) if given.keep else []
+    finished = {(r["data"], r["seed"], r["model"]) for r in records}
     for name in given.only.split(","):
         for seed in range(given.seeds):
-            for record in measure(name, seed, given):
+            for record in measure(name, seed, given, finished):
                 records.append(record)
                 if given.keep:
                     with given.keep.open("a", encoding="utf-8") as file:
