@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from data_sets import boosted
+from ruamel.yaml import YAML
 from table_report import show, write_page
 
 import hpsearch
@@ -175,7 +175,7 @@ def declare(name: str, seed: int, rows: int, model: str, trials: int) -> dict[st
     if not data["source"].startswith("sklearn:"):
         declared["data"]["source"] = str(_thinned(Path(os.environ["HPSEARCH_DATA"]), data, rows))
     if trials:
-        given = yaml.safe_load(SPACE.read_text(encoding="utf-8"))
+        given = YAML(typ="safe").load(SPACE.read_text(encoding="utf-8"))
         space = given["search_space"]
         if task == "regression":
             space.pop("label_smoothing")
