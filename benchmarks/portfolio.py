@@ -1,11 +1,12 @@
 """First trials that do well on many tables, and what they are worth on a table they never saw.
 
     HPSEARCH_DATA=<data sets> python benchmarks/portfolio.py --keep FILE.jsonl
-        [--family realmlp] [--only diabetes,pima] [--rows 600] [--points 18] [--epochs 64]
+        [--family realmlp] [--only diabetes,pima] [--rows 500] [--points 16] [--epochs 64]
     python benchmarks/portfolio.py --show FILE.jsonl
 
-The same random points of the family's space, after its published default, are trained on every set
-by three folds; FILE keeps the finished ones. A portfolio begins with the default, and each next
+The same random points of the family's space, after its published default and with its width and
+depth, so that one program trains them all, are trained on every set by three folds; FILE keeps the
+finished ones. A portfolio begins with the default, and each next
 point is the one that lowers the mean regret of the best so far most (Xu, Hoos & Leyton-Brown 2010,
 "Hydra"; Feurer et al. 2022, "Auto-sklearn 2.0"). A regret is the error above that of the best point
 on the set, in percent of it. Leaving out one set at a time, the portfolio of the others is compared
@@ -46,11 +47,9 @@ def draw_points(family: str, task: str, count: int, rows: int) -> list[dict[str,
     """The default, then random points of the family's space."""
     space = read_spec(declare("pima", 0, rows, family, 1)).spec.space
     rng = Random(0)
-    points = [{}, *(space.draw(rng) for _ in range(count))]
-    if task == "regression":
-        for point in points:
-            point.pop("label_smoothing", None)
-    return points
+    dropped = {"layers", "units", *(["label_smoothing"] if task == "regression" else [])}
+    drawn = [space.draw(rng) for _ in range(count)]
+    return [{}, *({k: v for k, v in point.items() if k not in dropped} for point in drawn)]
 
 
 def measure(
@@ -154,8 +153,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--family", default="realmlp")
     parser.add_argument("--only", default=",".join(DEVELOPMENT))
-    parser.add_argument("--rows", type=int, default=600)
-    parser.add_argument("--points", type=int, default=18)
+    parser.add_argument("--rows", type=int, default=500)
+    parser.add_argument("--points", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=64)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--show", type=Path)
