@@ -30,7 +30,7 @@ PAGE = "\n".join(
 RUN = {
     "createuser": "test_the_commands_of_a_shared_server_run_as_printed",
     "mlflow server": "test_the_commands_of_a_shared_server_run_as_printed",
-    "hpsearch tune study.yaml --tracking-uri": "the same",
+    "hpsearch tune study.yaml --tracking-uri http": "the same",
     "python -c": "test_the_token_is_made_as_printed",
     "chmod": "test_the_token_is_made_as_printed",
     "export RAY_AUTH_MODE": "test_the_token_is_made_as_printed",
@@ -277,7 +277,7 @@ def test_the_commands_of_a_shared_server_run_as_printed(
     serve = serve.format(f"{parts['PGHOST']}:{parts['PGPORT']}").replace("5000", str(port))
     with until_served(["bash", "-ec", f"exec {serve}"], port, {**parts, "PASSWORD": password}):
         (tmp_path / "study.yaml").write_text(SPEC)
-        (tune,) = starting("hpsearch tune study.yaml --tracking-uri")
+        (tune,) = starting("hpsearch tune study.yaml --tracking-uri http")
         keyless = {k: v for k, v in parts.items() if not k.startswith(("AWS", "PG"))}
         done = subprocess.run(
             ["bash", "-ec", tune.replace("5000", str(port))],

@@ -35,7 +35,7 @@ ELSEWHERE = {  # pages with commands of other programs -> why they are not walke
     "docs/mlflow_server.md": "tests/test_cluster_docs.py",
     "docs/docker.md": "needs Docker",
     "docs/notebook.md": "changes the environment; tests/test_notebooks.py executes the notebooks",
-    "docs/data.md": "sets a variable for a person to fill in; tests/data/test_database_source.py",
+    "docs/data.md": "tests/test_data_docs.py",
     "docs/logging.md": "tests/cli/test_logging.py",
     "docs/cross_validation.md": "tests/data/test_outer_folds.py",
 }
