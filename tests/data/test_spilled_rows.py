@@ -2,6 +2,8 @@
 
 import gzip
 import sqlite3
+from functools import partial
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, feather, parquet
 from pyarrow import dataset as datasets
+from server_parts import S3_KEYS, s3_server
 from stored_rows import assert_same_rows_on_disk
+from web_server import web_server
 
 from hpsearch.data import load, spilled_rows
 from hpsearch.data.spilled_rows import RowLimit, gather_rows
@@ -128,6 +132,40 @@ def test_a_source_larger_than_memory_gives_the_same_data(name, tmp_path, monkeyp
     assert_same_rows_on_disk(read(tmp_path, source, None), read(tmp_path, source, LITTLE))
     left = sorted(p.name for p in (tmp_path / "cache").rglob("*") if p.is_file())
     assert ["columns.npy", "features.npy", "locked.npy"] == left
+
+
+def test_an_array_larger_than_memory_gives_the_same_data(tmp_path):
+    np.save(tmp_path / "t.npy", np.column_stack([RANDOM.normal(size=(N, 4)), np.arange(N) % 2]))
+    options = {"target": "x4", "drop": [], "columns": {}}
+    small, large = (read(tmp_path, "t.npy", gib, **options) for gib in (None, LITTLE))
+    assert_same_rows_on_disk(small, large)
+
+
+@pytest.fixture
+def files_of_addresses(tmp_path, monkeypatch):
+    """Upload a file of the test's folder; returns its address on the web and in a bucket."""
+    import boto3
+
+    served = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with web_server(served) as web, s3_server("larger") as s3:
+        for name, value in {**S3_KEYS, "AWS_ENDPOINT_URL": s3}.items():
+            monkeypatch.setenv(name, value)
+        bucket = boto3.resource("s3", region_name="us-east-1").Bucket("larger")
+
+        def upload(name: str) -> dict[str, str]:
+            bucket.upload_file(str(tmp_path / name), name)
+            return {"web": f"{web}/{name}", "s3": f"s3://larger/{name}"}
+
+        yield upload
+
+
+def test_a_copy_of_an_address_larger_than_memory_gives_the_same_data(files_of_addresses, tmp_path):
+    for name in (write_csv(tmp_path), write_parquet(tmp_path)):
+        for where, address in files_of_addresses(name).items():
+            small, large = read(tmp_path, name, None), read(tmp_path, address, LITTLE)
+            assert_same_rows_on_disk(small, large)
+            kept = [p for p in (tmp_path / "cache").rglob("*") if p.name == name]
+            assert kept, where
 
 
 def make_relation(folder: Path):
