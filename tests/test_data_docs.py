@@ -271,7 +271,7 @@ def test_the_commands_run_as_printed(lake, tmp_path, monkeypatch):
     written = {item.key for item in lake.objects.all()}
     assert {"answers/rows.csv", "reports/trials.parquet", "models/churn/model.keras"} <= written
     assert ["part-0.parquet", "part-1.parquet"] == [
-        path.name for path in sorted((tmp_path / "lake" / "answers").iterdir())
+        path.name for path in sorted((tmp_path / "lake" / "answers").glob("part-*"))
     ]
     assert "`-o lake/answers.parquet`" in PAGE
     run("hpsearch predict churn@champion lake/new -o lake/answers.parquet")
