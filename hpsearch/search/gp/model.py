@@ -50,24 +50,28 @@ class Posterior:
     noise: Array  # variances of the observations, shape (n,)
     signal: float
     factor: Array  # lower Cholesky factor, shape (n, n)
+    inverse_factor: Array  # its inverse: products with it are faster than solving
     alpha: Array  # inverse covariance times targets, shape (n,)
 
     def predict(self, features: Array) -> tuple[Array, Array]:
         """Return mean and variance of the function, each of shape (m,), at `features` (m, f)."""
-        cross = self._cross_covariance(features * self.scale)[0]
+        cross = self._covariances(features * self.scale)
         return self._mean_and_variance(cross)[:2]
 
     def predict_with_slopes(self, features: Array) -> tuple[Array, Array, Array, Array]:
         """Return mean, variance (m,) and their derivatives along the features (m, f)."""
         rows = features * self.scale
-        cross, slope = self._cross_covariance(rows)
-        mean, variance, solved = self._mean_and_variance(cross)
+        kernel, slope = matern52(squared_distances(rows, self.rows))
+        slope *= self.signal
+        cross = self.signal * kernel + _MEAN_VARIANCE
+        mean, variance, whitened = self._mean_and_variance(cross)
 
         def along(weights: Array) -> Array:
             """Return the derivative of sum_i weights_i * k(x, x_i) along each feature."""
             c = 2.0 * weights * slope
             return np.asarray((c.sum(1)[:, None] * rows - c @ self.rows) * self.scale)
 
+        solved = whitened @ self.inverse_factor
         return mean, variance, along(self.alpha[None, :]), -2.0 * along(solved)
 
     def draw(self, features: Array, rng: np.random.Generator) -> Array:
@@ -83,10 +87,10 @@ class Posterior:
     def _joint_distribution(self, features: Array) -> tuple[Array, Array]:
         """Return mean (m,) and lower Cholesky factor (m, m) of the values at `features` (m, f)."""
         rows = features * self.scale
-        cross = self.signal * matern52_values(squared_distances(rows, self.rows)) + _MEAN_VARIANCE
+        cross = self._covariances(rows)
         prior = self.signal * matern52_values(squared_distances(rows, rows)) + _MEAN_VARIANCE
-        solved, _ = lapack.dtrtrs(self.factor, cross.T, lower=1)
-        factor = _cholesky(prior - solved.T @ solved, np.full(len(rows), _DRAW_JITTER))
+        whitened = cross @ self.inverse_factor.T
+        factor = _cholesky(prior - whitened @ whitened.T, np.full(len(rows), _DRAW_JITTER))
         return cross @ self.alpha, factor
 
     def condition_on_mean(self, features: Array) -> Posterior:
@@ -105,15 +109,19 @@ class Posterior:
         inverse = np.diag(_inverse_from_factor(self.factor))
         return self.targets - self.alpha / inverse, 1.0 / inverse
 
-    def _cross_covariance(self, rows: Array) -> tuple[Array, Array]:
-        kernel, slope = matern52(squared_distances(rows, self.rows))
-        return self.signal * kernel + _MEAN_VARIANCE, self.signal * slope
+    def _covariances(self, rows: Array) -> Array:
+        """Return the covariances (m, n) of the function at scaled `rows` with the observations."""
+        kernel = matern52_values(squared_distances(rows, self.rows))
+        kernel *= self.signal
+        kernel += _MEAN_VARIANCE
+        return kernel
 
     def _mean_and_variance(self, cross: Array) -> tuple[Array, Array, Array]:
-        solved, _ = lapack.dpotrs(self.factor, cross.T, lower=1)
+        """Return mean, variance (m,), and the inverse factor times `cross` (m, n)."""
+        whitened = cross @ self.inverse_factor.T
         prior = self.signal + _MEAN_VARIANCE
-        variance = prior - np.einsum("ij,ji->i", cross, solved)
-        return cross @ self.alpha, np.maximum(variance, 1e-10), solved.T
+        variance = prior - np.einsum("ij,ij->i", whitened, whitened)
+        return cross @ self.alpha, np.maximum(variance, 1e-10), whitened
 
 
 def fit_posterior(
@@ -137,10 +145,11 @@ def fit_posterior(
 def _solve_posterior(
     scale: Array, rows: Array, targets: Array, noise: Array, signal: float
 ) -> Posterior:
-    covariance = signal * matern52(squared_distances(rows, rows))[0] + _MEAN_VARIANCE
+    covariance = signal * matern52_values(squared_distances(rows, rows)) + _MEAN_VARIANCE
     factor = _cholesky(covariance, noise)
+    inverse_factor, _ = lapack.dtrtri(factor, lower=1)
     alpha, _ = lapack.dpotrs(factor, targets, lower=1)
-    return Posterior(scale, rows, targets, noise, signal, factor, alpha)
+    return Posterior(scale, rows, targets, noise, signal, factor, inverse_factor, alpha)
 
 
 def _cholesky(covariance: Array, noise: Array) -> Array:

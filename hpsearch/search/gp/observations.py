@@ -48,6 +48,7 @@ def collect_observations(
     values = combine_objectives(complete, maximize, weights)
     sign = -1.0 if maximize[0] else 1.0
     known = [v for v in values.values() if math.isfinite(v)]
+    floor = min(known, default=-math.inf)
     several = len(maximize) > 1
     errors = {} if several else standard_errors(complete)
     gains = _GainModel([] if several else complete, sign)
@@ -58,9 +59,8 @@ def collect_observations(
         if t.state == TrialState.COMPLETE:
             error = errors.get(t.number, 0.0)
             found.append(Observation(t.number, t.params, values[t.number], error))
-        elif t.state == TrialState.PRUNED and _finite_reports(t):
-            value, error = gains.extrapolate(t)
-            floor = min(known, default=-math.inf)
+        elif t.state == TrialState.PRUNED and (step := _last_step(t)) is not None:
+            value, error = gains.extrapolate(t, step)
             found.append(Observation(t.number, t.params, max(value, floor), error))
         elif t.state in (TrialState.FAIL, TrialState.PRUNED):  # or rejected by its model
             found.append(Observation(t.number, t.params, math.inf, math.inf))
@@ -128,21 +128,21 @@ class _GainModel:
 
     def __init__(self, complete: Sequence[FrozenTrial], sign: float) -> None:
         self.sign = sign
-        self.curves = [
-            (_finite_reports(t), sign * _trial_value(t)) for t in complete if _finite_reports(t)
-        ]
+        self.complete = complete
         self.known: dict[int, tuple[float, float]] = {}
 
-    def extrapolate(self, trial: FrozenTrial) -> tuple[float, float]:
-        """Estimate the final value of a pruned trial, and its standard error."""
-        step, value = max(_finite_reports(trial).items())
+    def extrapolate(self, trial: FrozenTrial, step: int) -> tuple[float, float]:
+        """Estimate a pruned trial's final value from its report at `step`, and the error."""
         if step not in self.known:
             self.known[step] = self._gain_after(step)
         gain, spread = self.known[step]
-        return self.sign * value + gain, spread
+        return self.sign * trial.intermediate_values[step] + gain, spread
 
     def _gain_after(self, step: int) -> tuple[float, float]:
-        gains = [final - self.sign * curve[step] for curve, final in self.curves if step in curve]
+        pairs = [
+            (t.intermediate_values.get(step, math.nan), _trial_value(t)) for t in self.complete
+        ]
+        gains = [self.sign * (final - value) for value, final in pairs]
         gains = [g for g in gains if math.isfinite(g)]
         if not gains:
             return 0.0, math.inf
@@ -164,8 +164,13 @@ def _replace_infinite(found: list[Observation]) -> list[Observation]:
     ]
 
 
-def _finite_reports(trial: FrozenTrial) -> dict[int, float]:
-    return {s: v for s, v in trial.intermediate_values.items() if math.isfinite(v)}
+def _last_step(trial: FrozenTrial) -> int | None:
+    """Return the last step with a finite report."""
+    reports = trial.intermediate_values
+    last = max(reports, default=None)
+    if last is None or math.isfinite(reports[last]):
+        return last
+    return max((step for step, value in reports.items() if math.isfinite(value)), default=None)
 
 
 def _trial_value(trial: FrozenTrial) -> float:
