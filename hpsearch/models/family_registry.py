@@ -44,6 +44,7 @@ class Family:
         None  # supported dimensions of a row, with description; None: any
     )
     is_convolutional: bool = False
+    has_equal_batches: bool = False  # `batch_size` is changed so that no batch is much smaller
     # task -> default training hyperparameters; None: none
     make_training_defaults: Callable[[str], dict[str, Value]] | None = None
     # (params, network) -> factors per variable; None: all 1
@@ -78,6 +79,7 @@ FAMILIES: dict[str, Family] = {
         TABLE_SHAPE,
         make_training_defaults=realmlp.make_training_defaults,
         make_step_factors=realmlp.make_step_factors,
+        has_equal_batches=True,
         find_initializer=lambda params: realmlp.initialize,
     ),
     "tabm": Family(

@@ -18,7 +18,7 @@ from ..data.split import Split
 from ..data.statistics import Statistics
 from ..data.windows import Windows
 from ..errors import TrainingError
-from ..models import load_family, make_outputs
+from ..models import find_family, load_family, make_outputs
 from ..models.families.category_encoding import CategoryRanges
 from ..models.members import count_members, separate_members
 from ..models.user_network import build_for_rows
@@ -26,6 +26,7 @@ from ..spec.data_spec import Task
 from ..spec.function_reference import resolve_reference
 from ..spec.type_coercion import resolve_params
 from ..trial import Direction, Value, derive_seed
+from .batching import batch_size, equalize_batches
 from .input_layout import find_layout, join_inputs, list_input_shapes
 from .layer_adaptation import prepare_adaptation
 from .metrics import Metric, get_metric, load_custom_metric
@@ -207,7 +208,12 @@ class Problem:
         Raises:
             TrainingError: If one has a value that is not allowed.
         """
-        return resolve_params({**(self.fixed_params or {}), **params}, self.model)
+        resolved = resolve_params({**(self.fixed_params or {}), **params}, self.model)
+        family = find_family(self.model)
+        if family is not None and family.has_equal_batches:
+            longest = max((len(fold.train) for fold in self.folds), default=1)
+            resolved["batch_size"] = equalize_batches(batch_size(resolved), longest)
+        return resolved
 
     def resolve_loss_path(self, params: Mapping[str, Value]) -> Mapping[str, Value]:
         """Return the hyperparameters with an absolute path of a custom loss."""

@@ -97,6 +97,13 @@ def test_both_trainers_have_the_same_curves(task: str, params: Any, placement: s
         np.testing.assert_allclose(expected[name], curve, rtol=1e-4, err_msg=name)
 
 
+def test_no_batch_is_much_smaller_than_the_others() -> None:
+    problem = make_problem()  # 45 training rows in each fold
+    sizes = {size: problem.resolve({"batch_size": size})["batch_size"] for size in (16, 44, 256)}
+    assert {16: 15, 44: 45, 256: 45} == sizes
+    assert 44 == replace(problem, model="mlp").resolve({"batch_size": 44})["batch_size"]
+
+
 def test_a_space_of_rates_strengths_and_factors_compiles_once() -> None:
     trainer = vectorized(make_problem())
     curves(trainer, trial())
