@@ -14,17 +14,16 @@ import inspect
 import json
 import sys
 import textwrap
-import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import SpecError
 from ..platforms.files import write_text
+from .function_description import describe_function, find_module_name
 
 FOLDER = Path("mlruns") / "functions"
 CONVENTIONS = {"hp": "keras_tuner", "trial": "optuna"}
-PLAIN = (bool, int, float, str, bytes, type(None), tuple, frozenset)
 
 
 def make_function_overrides(
@@ -122,11 +121,11 @@ def _write_function(function: Any, purpose: str, folder: Path) -> str:
 
     name = getattr(function, "__name__", type(function).__name__)
     name = name if name.isidentifier() else purpose
-    described = "\n\n".join(dict.fromkeys(describe_function(function)))
+    described = "\n\n".join(describe_function(function))
     digest = hashlib.sha256(described.encode()).hexdigest()[:12]
     path = folder / f"{purpose}_{digest}.py"
     if not path.exists():
-        module = sys.modules.get(getattr(function, "__module__", "") or "__main__")
+        module = sys.modules.get(find_module_name(function) or "__main__")
         by_value = module is not None and module.__name__ != "__main__"
         if by_value:  # a worker may not be able to import its module
             cloudpickle.register_pickle_by_value(module)
@@ -153,49 +152,3 @@ def _format_file(name: str, described: str, pickled: bytes) -> str:
         f"import base64\nimport pickle\n\n{source}\n\n"
         f'{name} = pickle.loads(base64.b64decode("""\n{encoded}\n"""))\n'
     )
-
-
-def describe_function(function: Any) -> Iterator[str]:
-    """Collect the source of a function, and what it uses of its module."""
-    yield from _describe(function, set())
-
-
-def _describe(found: Any, seen: set[int]) -> Iterator[str]:
-    if id(found) in seen:
-        return
-    seen.add(id(found))
-    if isinstance(found, PLAIN):
-        yield repr(found)
-    elif isinstance(found, type):
-        yield _get_source(found)
-        for part in vars(found).values():
-            yield from _describe_used(getattr(part, "__func__", part), seen)
-    elif isinstance(found, types.FunctionType):
-        yield _get_source(found)
-        yield from _describe_used(found, seen)
-    elif not isinstance(found, types.ModuleType):  # an instance of a class
-        yield from _describe(type(found), seen)
-        yield repr({k: v for k, v in sorted(vars(found).items()) if isinstance(v, PLAIN)})
-
-
-def _describe_used(function: Any, seen: set[int]) -> Iterator[str]:
-    """Return the globals and closure variables of a function that belong to its module."""
-    if not isinstance(function, types.FunctionType):
-        return
-    if defaults := (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).items()):
-        yield f"{function.__name__}: defaults {defaults!r}"
-    closure = inspect.getclosurevars(function)
-    used: Mapping[str, Any] = {**closure.globals, **closure.nonlocals}
-    for name, value in sorted(used.items()):
-        if isinstance(value, PLAIN):
-            yield f"{name} = {value!r}"
-        elif getattr(value, "__module__", None) == function.__module__:
-            yield from _describe(value, seen)
-
-
-def _get_source(found: Callable[..., Any] | type) -> str:
-    try:
-        return textwrap.dedent(inspect.getsource(found))
-    except (OSError, TypeError):  # typed at a prompt that keeps no lines
-        code = getattr(found, "__code__", None)
-        return repr((found.__name__, code and (code.co_code, code.co_consts, code.co_names)))

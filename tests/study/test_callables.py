@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from models import users_models
 
 import hpsearch
 from hpsearch.errors import SpecError
 from hpsearch.spec.function_reference import load_function, load_object
-from hpsearch.study.callables import describe_function, make_function_overrides, name_function
+from hpsearch.study.callables import make_function_overrides, name_function
+from hpsearch.study.function_description import describe_function
 
 X = np.random.default_rng(0).normal(size=(80, 4))
 Y = (X[:, 0] > 0).astype(int)
@@ -124,3 +128,51 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
     lock = threading.Lock()
     with pytest.raises(SpecError, match=r"loss: .* cannot be taken to a worker: TypeError"):
         make_function_overrides(tmp_path, loss=lambda truth, prediction: lock)
+
+
+def make_builder(table: Any) -> Any:
+    def build(hp: Any) -> Any:
+        return table, hp
+
+    return build
+
+
+class Network:
+    def __init__(self, sizes: Any) -> None:
+        self.sizes = sizes
+
+    def build(self, hp: Any) -> Any:
+        return self.sizes, hp
+
+
+def with_units(hp: Any, units: Any) -> Any:
+    return hp, units
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        make_builder,
+        lambda value: functools.partial(with_units, units=value),
+        lambda value: Network(value).build,
+        Network,
+    ],
+    ids=["closure", "partial", "method", "instance"],
+)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (np.zeros(5000), np.r_[np.zeros(4999), 1]),
+        ([1, 2, 1], [1, 2, 2]),
+        ({"a": [np.ones(2)]}, {"a": [np.ones(3)]}),
+        (pd.DataFrame({"a": ["x"]}), pd.DataFrame({"a": ["y"]})),
+    ],
+    ids=["array", "list", "dict", "frame"],
+)
+def test_every_value_that_a_function_holds_tells_it_apart(
+    tmp_path: Path, make: Any, one: Any, other: Any
+) -> None:
+    def name(value: Any) -> str:
+        return name_function(make(value), "model", tmp_path)
+
+    assert name(one) == name(copy.deepcopy(one)) != name(other)
