@@ -161,24 +161,37 @@ def _sibling_imports(folder: Path) -> Iterator[None]:
                 del sys.modules[name]
 
 
+def find_module_of_file(path: Path) -> tuple[Path, str]:
+    """Return the folder to import a file from, and the name of its module.
+
+    Examples:
+        `lib/nets/blocks.py` is the module `nets.blocks` of `lib` if `lib/nets/__init__.py` exists.
+    """
+    folder, name = path.resolve().parent, path.stem
+    while (folder / "__init__.py").is_file() and folder.name.isidentifier():
+        folder, name = folder.parent, f"{folder.name}.{name}"
+    return folder, name
+
+
 def _import_file(path: Path) -> Any:
     if not path.is_file():
         raise SpecError(f"there is no file {path}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    root, name = find_module_of_file(path)
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # A dataclass looks up its module while it is created. If the module stayed in sys.modules, a
     # class that no server has would seem servable, and it could shadow a library of the same name.
-    library = importlib.machinery.PathFinder.find_spec(path.stem)
+    library = None if "." in name else importlib.machinery.PathFinder.find_spec(name)
     own_name = library is None or Path(str(library.origin)).resolve() == path.resolve()
-    is_ours = own_name and sys.modules.setdefault(path.stem, module) is module
+    is_ours = own_name and sys.modules.setdefault(name, module) is module
     try:
-        with _sibling_imports(path.resolve().parent):
+        with _sibling_imports(root), _sibling_imports(path.resolve().parent):
             spec.loader.exec_module(module)
     finally:
         if is_ours:
-            sys.modules.pop(path.stem, None)
+            sys.modules.pop(name, None)
     return module
 
 

@@ -18,7 +18,12 @@ from pathlib import Path
 from ..models import strip_convention
 from ..platforms.paths import relative_to
 from ..spec.data_spec import CATALOG_SCHEME
-from ..spec.function_reference import is_reference, read_file, resolve_reference
+from ..spec.function_reference import (
+    find_module_of_file,
+    is_reference,
+    read_file,
+    resolve_reference,
+)
 from ..spec.study_file import StudyFile
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1]  # this package, identified by its version
@@ -74,7 +79,7 @@ def list_code_files(reference: str, folder: Path) -> dict[str, Path]:
         folder: The folder of the study file.
     """
     location = reference.rpartition(":")[0]
-    own = [Path(location).parent] if location.endswith(".py") else []
+    own = [find_module_of_file(Path(location))[0]] if location.endswith(".py") else []
     roots = [root.resolve() for root in (*own, folder, Path.cwd(), *map(Path, sys.path))]
     files = {}
     for path in _walk_files([reference], folder):

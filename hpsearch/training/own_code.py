@@ -19,7 +19,7 @@ from ..errors import TrainingError
 from ..models import get_convention, make_outputs, strip_convention
 from ..models.introspection.model_facts import as_plain_model, find_serving_obstacle
 from ..models.user_network import LAYER, make_layer_class
-from ..spec.function_reference import load_object
+from ..spec.function_reference import find_module_of_file, load_object
 from ..trial import Value
 from .input_layout import find_layout, list_input_shapes
 from .latency import BATCH_ROWS
@@ -68,7 +68,10 @@ def pack_network(
 def get_packed_reference(model: str) -> str:
     """Return the reference of a model's function among its packaged files."""
     location, _, name = strip_convention(model).rpartition(":")
-    return f"{Path(location).name if location.endswith('.py') else location}:{name}"
+    if not location.endswith(".py"):
+        return f"{location}:{name}"
+    module = find_module_of_file(Path(location))[1]
+    return f"{module if '.' in module else Path(location).name}:{name}"
 
 
 def _make_class(problem: Problem) -> Any:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from hpsearch.models.user_network import load_packed_object
+from hpsearch.spec.function_reference import load_object
 from hpsearch.spec.study_file import load_dict
-from hpsearch.study.user_code import compute_digests, find_references
+from hpsearch.study.user_code import compute_digests, find_references, list_code_files
+from hpsearch.training.own_code import get_packed_reference
 
 FILES = {
     "m.py": "import os, numpy, helper\nfrom pkg.deep import layer\ndef build(p, i, o): ...\n",
@@ -96,3 +99,28 @@ def test_data_that_come_from_no_function_have_no_code(folder: Path, source: str 
 def test_a_model_of_another_convention_is_code_too(folder: Path, convention: str) -> None:
     declared = {"data": {"source": "sklearn:wine"}, "model": {convention: "m.py:build"}}
     assert [f"{folder}/m.py:build"] == find_references(load_dict(declared, folder=folder))
+
+
+def test_a_file_of_a_package_imports_relatively_in_training_and_in_a_served_model(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path
+    (folder / "nets" / "deep").mkdir(parents=True)
+    for package in ("nets", "nets/deep"):
+        (folder / package / "__init__.py").touch()
+    (folder / "nets" / "models.py").write_text(
+        "from .deep.size import SIZE\ndef build(): return SIZE, __name__\n"
+    )
+    (folder / "nets" / "deep" / "size.py").write_text("SIZE = 1\n")
+    reference = f"{folder}/nets/models.py:build"
+    assert (1, "nets.models") == load_object(reference)()
+    (folder / "nets" / "deep" / "size.py").write_text("SIZE = 20\n")
+    assert (20, "nets.models") == load_object(reference)()  # its file is run again
+    assert "nets" not in sys.modules
+    packed = tmp_path_factory.mktemp("packed")
+    for name, path in list_code_files(reference, folder).items():
+        (packed / name).parent.mkdir(parents=True, exist_ok=True)
+        (packed / name).write_bytes(path.read_bytes())
+    assert "nets.models:build" == get_packed_reference(reference)
+    assert (20, "nets.models") == load_packed_object(packed, "nets.models:build")()
+    assert "plain.py:build" == get_packed_reference(f"{folder}/plain.py:build")
