@@ -270,7 +270,7 @@ def test_the_commands_run_as_printed(lake, tmp_path, monkeypatch):
             run(command)
     written = {item.key for item in lake.objects.all()}
     assert {"answers/rows.csv", "reports/trials.parquet", "models/churn/model.keras"} <= written
-    assert ["part-0.parquet", "part-1.parquet"] == [
+    assert ["part-0.parquet.csv", "part-1.parquet.csv"] == [
         path.name for path in sorted((tmp_path / "lake" / "answers").glob("part-*"))
     ]
     assert "`-o lake/answers.parquet`" in PAGE

@@ -69,7 +69,7 @@ def _flatten_column(name: str, column: Any, needed: Collection[str]) -> list[tup
     import pyarrow as pa
 
     types, kind = pa.types, column.type
-    column = _unwrap(column)
+    column = unwrap_column(column)
     if column.type != kind:
         return _flatten_column(name, column, needed)
     if types.is_duration(kind):
@@ -84,13 +84,15 @@ def _flatten_column(name: str, column: Any, needed: Collection[str]) -> list[tup
     return [(name, column)]
 
 
-def _unwrap(column: Any) -> Any:
-    """Return the values of an extension type or a run-end-encoded column, views as text."""
+def unwrap_column(column: Any) -> Any:
+    """Return the values of an extension type or a run-end-encoded column; UUIDs, views as text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kind = column.type
     if isinstance(kind, pa.BaseExtensionType):
+        if kind.extension_name == "arrow.uuid":
+            return pa.chunked_array([[str(v) if v else None for v in column.to_pylist()]], "string")
         chunks = [chunk.storage for chunk in column.chunks]
         column = pa.chunked_array(chunks, kind.storage_type)
         return column.cast(pa.bool_()) if kind.extension_name == "arrow.bool8" else column

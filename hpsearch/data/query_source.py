@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import DataError, first_line
 from ..spec.data_spec import QuerySpec
 from .duckdb_source import FILES, is_duckdb, read_duckdb
+from .nested_columns import unwrap_column
 from .request_retries import TRIES, retry
 from .spilled_rows import GatheredRows, RowLimit, gather_rows
 
@@ -63,7 +64,8 @@ def _read_database(address: str, text: str, query: QuerySpec, limit: RowLimit) -
         )
     except (ArgumentError, ImportError) as error:
         raise DataError(
-            f"the address in {query.connection} cannot be opened: {first_line(error)}"
+            f"the address in {query.connection} cannot be opened: {first_line(error)}; it begins "
+            "with DIALECT+DRIVER://, as SQLAlchemy names them, and the driver must be installed"
         ) from None
     except SQLAlchemyError as error:
         if _is_connection_lost(error):
@@ -131,7 +133,7 @@ def _to_table(names: Sequence[str], rows: Sequence[Any]) -> Any:
     columns = []
     for name, cells in zip(names, zip(*rows, strict=True), strict=True):
         try:
-            columns.append(pa.array(cells))
+            columns.append(unwrap_column(pa.chunked_array([pa.array(cells)])))
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
             kinds = sorted({type(cell).__name__ for cell in cells if cell is not None})
             raise DataError(
@@ -143,13 +145,22 @@ def _to_table(names: Sequence[str], rows: Sequence[Any]) -> Any:
 
 def _require_unique_key(table: Any, order_by: Sequence[str]) -> None:
     """Refuse a key that is not unique: rows with equal keys have no defined order."""
+    import pyarrow as pa
+
     missing = [name for name in order_by if name not in table.column_names]
     if missing:
         raise DataError(
             f"data.source.order_by: the query gives no column {missing[0]!r}, but "
             f"{', '.join(table.column_names)}"
         )
-    n_keys = table.select(list(order_by)).group_by(list(order_by)).aggregate([]).num_rows
+    try:
+        n_keys = table.select(list(order_by)).group_by(list(order_by)).aggregate([]).num_rows
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        kinds = ", ".join(f"{name} holds {table.schema.field(name).type}" for name in order_by)
+        raise DataError(
+            f"data.source.order_by: {kinds}; keys are numbers, text, dates and UUIDs: CAST the "
+            "column in the query, or name others"
+        ) from None
     if n_keys < table.num_rows:
         raise DataError(
             f"data.source.order_by: {', '.join(order_by)} has {n_keys:,} values in "

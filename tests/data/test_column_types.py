@@ -3,6 +3,7 @@
 import datetime
 import math
 import tempfile
+import uuid
 from decimal import Decimal
 from pathlib import Path
 
@@ -44,6 +45,7 @@ LEAVES = [
         (pa.duration(u), SECONDS.map(lambda s: datetime.timedelta(seconds=s)))
         for u in ("s", "ms", "us")
     ),
+    (pa.uuid(), st.uuids()),
     (pa.null(), st.none()),
 ]
 REFUSED = [
@@ -106,6 +108,8 @@ def flatten(value, kind, path="x"):
 
 
 def is_equal(expected, found) -> bool:
+    if isinstance(expected, uuid.UUID):
+        return str(expected) == found
     if isinstance(expected, datetime.timedelta):
         return math.isclose(expected.total_seconds(), found, rel_tol=1e-12)
     if isinstance(expected, Decimal):

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import sys
 import time
+import uuid
 from functools import partial
 from pathlib import Path
 
@@ -197,5 +198,9 @@ def test_postgresql_gives_the_same_rows_and_changes_nothing(monkeypatch):
         engine.dispose()
         monkeypatch.setitem(os.environ, "SALES_DATABASE", uri)
         assert TABLE.equals(read())
+        key = "SELECT lpad(to_hex(id), 32, '0')::uuid AS id, array[id] AS ids, y FROM sales"
+        assert str(uuid.UUID(int=ROWS - 1)) == read(sql=key)["id"][-1].as_py()
+        with pytest.raises(DataError, match=r"order_by: ids holds list.*: CAST the column"):
+            read(sql=key, order_by=["ids"])
         with pytest.raises(DataError, match="read-only transaction"):
             read(sql="SELECT *, nextval('calls') FROM sales")
