@@ -12,7 +12,7 @@ import optuna
 from optuna.distributions import IntDistribution
 from sampler_tasks import EPOCHS, LCBENCH_SPACE, Task
 
-BUDGETS = (20, 50)  # full trainings at which the incumbent is judged
+BUDGETS = (5, 10, 20, 50)  # full trainings at which the incumbent is judged
 
 
 @dataclass(slots=True)

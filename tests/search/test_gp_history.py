@@ -48,26 +48,19 @@ def test_a_standard_error_that_is_none_is_ignored(sem):
     assert 0.0 == collect_observations([trial(0, 2.0, sem=sem)], maximize=[False])[0].error
 
 
-def test_a_pruned_trial_gets_what_complete_ones_gained_after_its_step():
-    told = collect_observations(
-        [*COMPLETE, trial(9, state="PRUNED", reports={1: 6.5})], maximize=[False]
-    )
-    assert 4.5 == told[-1].value
-    assert 0.0 == told[-1].error
+def test_a_pruned_trial_tells_its_best_report_and_how_far_it_was_trained():
+    reports = {0: 9.0, 1: 6.5, 2: 7.0}
+    long = trial(8, 1.0, reports=dict.fromkeys(range(9), 1.0))
+    told = collect_observations([long, trial(9, state="PRUNED", reports=reports)], maximize=[False])
+    assert (6.5, 0.0) == (told[-1].value, told[-1].error)
+    assert (0.0, math.log(3 / 9)) == (told[0].progress, told[-1].progress)
 
 
-def test_a_pruned_trial_is_never_better_than_the_best():
-    told = collect_observations(
-        [*COMPLETE, trial(9, state="PRUNED", reports={1: 0.0})], maximize=[False]
-    )
-    assert 1.0 == told[-1].value
-
-
-def test_a_pruned_trial_at_a_step_that_no_other_reached_is_a_guess():
-    told = collect_observations(
-        [*COMPLETE, trial(9, state="PRUNED", reports={7: 2.0})], maximize=[False]
-    )
-    assert (2.0, math.inf) == (told[-1].value, told[-1].error)
+def test_while_no_trial_is_complete_the_longest_counts_as_trained_to_the_end():
+    pruned = [trial(i, state="PRUNED", reports={i: 1.0}) for i in range(3)]
+    told = collect_observations(pruned, maximize=[False])
+    first, second, longest = (each.progress for each in told)
+    assert first < second < longest == 0.0
 
 
 def test_a_trial_rejected_by_its_model_is_as_bad_as_the_worst_and_a_guess():

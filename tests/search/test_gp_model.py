@@ -25,11 +25,12 @@ def scores(y, errors=None):
     return Scores.from_values(list(y), list(np.zeros(len(y)) if errors is None else errors))
 
 
-def test_slopes_of_the_fit_are_those_of_differences():
+@pytest.mark.parametrize("has_progress", [False, True])
+def test_slopes_of_the_fit_are_those_of_differences(has_progress):
     x, y = data()
     errors = np.abs(y) * 0.1
     errors[3] = np.inf
-    posterior = LogPosterior(x, OWNERS, scores(y, errors))
+    posterior = LogPosterior(x, OWNERS, scores(y, errors), has_progress=has_progress)
     theta = posterior.prior_mean + 0.5 * np.random.default_rng(2).standard_normal(6)
     steps = 1e-5 * np.eye(6)
     change = [(posterior(theta + s)[0] - posterior(theta - s)[0]) / 2e-5 for s in steps]
@@ -49,6 +50,20 @@ def test_smooth_data_without_noise_are_predicted_where_they_were_not_seen():
     truth = data(50, seed=9)[1]
     assert np.corrcoef(mean, truth)[0, 1] > 0.98
     assert np.all(variance > 0)
+
+
+def test_scores_after_a_part_of_the_training_predict_those_at_its_end():
+    x, y = data(60)
+    x[:, 2] = np.where(np.arange(60) < 50, x[:, 2] - 1, 0.0)  # the progress of the training
+    told = scores(y - 3 * x[:, 2])
+    found = fit_hyperparameters(x, OWNERS, told, has_progress=True)
+    posterior = fit_posterior(x, OWNERS, told, found, has_progress=True)
+    at, truth = data(50, seed=9)
+    at[:, 2] = 0.0
+    mean, variance = posterior.predict(at)
+    assert np.corrcoef(mean, truth)[0, 1] > 0.98
+    assert told.unwarp(mean, found.log_offset) == pytest.approx(truth, abs=0.5)  # not of the part
+    assert np.all(variance < 1)
 
 
 def test_more_noise_is_learned_from_noisier_data():

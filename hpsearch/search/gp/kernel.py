@@ -10,7 +10,7 @@ This is a distance in a Euclidean space (Hutter and Osborne, "A kernel for hiera
 spaces", 2013): a conditional number lies on an arc and its absence is the centre of the circle; an
 unordered choice is a corner of a simplex and its absence the centre. Any kernel of the distance is
 therefore positive definite, and a point is a row of features. One more feature per condition lets
-the constant grow.
+the constant grow, and one tells how far a trial was trained, if some were trained only in part.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ _ROOT5 = math.sqrt(5.0)
 class Features:
     """Maps points to rows of features whose weighted squared distance the kernel uses."""
 
-    def __init__(self, space: ModelSpace) -> None:
+    def __init__(self, space: ModelSpace, *, has_progress: bool = False) -> None:
         self.space = space
+        self.has_progress = has_progress  # the last feature is the progress of the training
         self.starts: list[int] = []  # each parameter's first feature
         owners: list[int] = []
         for j, axis in enumerate(space.axes):
@@ -38,14 +39,18 @@ class Features:
         groups = range(max(space.groups, default=-1) + 1)
         self.members = [space.groups.index(g) for g in groups]  # one parameter per condition
         owners.extend(len(space) + g for g in groups)
+        if has_progress:
+            owners.append(len(space) + len(groups))
         self.owners = np.array(owners, int)  # the weight of each feature, shape (n_features,)
 
-    def __call__(self, points: Array, active: Array) -> Array:
+    def __call__(self, points: Array, active: Array, progress: Array | float = 0.0) -> Array:
         """Compute the features of points.
 
         Args:
             points: Coordinates, shape (n_points, n_parameters).
             active: Which parameters are active, the same shape.
+            progress: Of the training at each point, shape (n_points,); see
+                `observations.Observation`.
 
         Returns:
             Shape (n_points, n_features).
@@ -65,7 +70,10 @@ class Features:
                 rows[:, start] = np.where(here, 0.5 * np.cos(2 * x), 0.0)
                 rows[:, start + 1] = np.where(here, 0.5 * np.sin(2 * x), 0.0)
         if self.members:
-            rows[:, -len(self.members) :] = active[:, self.members]
+            end = rows.shape[1] - self.has_progress
+            rows[:, end - len(self.members) : end] = active[:, self.members]
+        if self.has_progress:
+            rows[:, -1] = progress
         return rows
 
     def pull_back(self, points: Array, active: Array, slopes: Array) -> Array:

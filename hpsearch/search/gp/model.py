@@ -26,6 +26,7 @@ _OFFSET_PRIOR = (1.0, 2.0)  # of the warp, in units of the median gap to the bes
 _NOISE_FLOOR = 1e-6
 _DRAW_JITTER = 1e-8  # variance that keeps the covariance of nearby points positive
 _MEAN_VARIANCE = 1.0  # of the unknown constant mean, which is integrated out
+_TREND_VARIANCE = 1.0  # of the mean's unknown slope along the progress of the training, likewise
 _LOG_BOUND = 12.0  # on every logarithm
 _MAX_ITERATIONS = 40
 
@@ -49,22 +50,26 @@ class Posterior:
     targets: Array  # shape (n,)
     noise: Array  # variances of the observations, shape (n,)
     signal: float
+    trend: float  # deviation of the mean's slope along the last scaled feature; 0: it has none
     factor: Array  # lower Cholesky factor, shape (n, n)
     inverse_factor: Array  # its inverse: products with it are faster than solving
     alpha: Array  # inverse covariance times targets, shape (n,)
 
     def predict(self, features: Array) -> tuple[Array, Array]:
         """Return mean and variance of the function, each of shape (m,), at `features` (m, f)."""
-        cross = self._covariances(features * self.scale)
-        return self._mean_and_variance(cross)[:2]
+        rows = features * self.scale
+        return self._mean_and_variance(self._covariances(rows), rows)[:2]
 
     def predict_with_slopes(self, features: Array) -> tuple[Array, Array, Array, Array]:
-        """Return mean, variance (m,) and their derivatives along the features (m, f)."""
+        """Return mean, variance (m,) and their derivatives along the features (m, f).
+
+        Derivatives along the progress of the training lack the trend's.
+        """
         rows = features * self.scale
         kernel, slope = matern52(squared_distances(rows, self.rows))
         slope *= self.signal
-        cross = self.signal * kernel + _MEAN_VARIANCE
-        mean, variance, whitened = self._mean_and_variance(cross)
+        cross = self.signal * kernel + _mean_covariance(rows, self.rows, self.trend)
+        mean, variance, whitened = self._mean_and_variance(cross, rows)
 
         def along(weights: Array) -> Array:
             """Return the derivative of sum_i weights_i * k(x, x_i) along each feature."""
@@ -88,7 +93,8 @@ class Posterior:
         """Return mean (m,) and lower Cholesky factor (m, m) of the values at `features` (m, f)."""
         rows = features * self.scale
         cross = self._covariances(rows)
-        prior = self.signal * matern52_values(squared_distances(rows, rows)) + _MEAN_VARIANCE
+        prior = self.signal * matern52_values(squared_distances(rows, rows))
+        prior += _mean_covariance(rows, rows, self.trend)
         whitened = cross @ self.inverse_factor.T
         factor = _cholesky(prior - whitened @ whitened.T, np.full(len(rows), _DRAW_JITTER))
         return cross @ self.alpha, factor
@@ -102,7 +108,7 @@ class Posterior:
         rows = np.concatenate([self.rows, features * self.scale])
         targets = np.concatenate([self.targets, mean])
         noise = np.concatenate([self.noise, np.full(len(mean), self.noise.min())])
-        return _solve_posterior(self.scale, rows, targets, noise, self.signal)
+        return _solve_posterior(self.scale, rows, targets, noise, self.signal, self.trend)
 
     def leave_one_out(self) -> tuple[Array, Array]:
         """Return mean and variance of each observation given all others, each of shape (n,)."""
@@ -113,19 +119,31 @@ class Posterior:
         """Return the covariances (m, n) of the function at scaled `rows` with the observations."""
         kernel = matern52_values(squared_distances(rows, self.rows))
         kernel *= self.signal
-        kernel += _MEAN_VARIANCE
+        kernel += _mean_covariance(rows, self.rows, self.trend)
         return kernel
 
-    def _mean_and_variance(self, cross: Array) -> tuple[Array, Array, Array]:
+    def _mean_and_variance(self, cross: Array, rows: Array) -> tuple[Array, Array, Array]:
         """Return mean, variance (m,), and the inverse factor times `cross` (m, n)."""
         whitened = cross @ self.inverse_factor.T
-        prior = self.signal + _MEAN_VARIANCE
+        prior = self.signal + _MEAN_VARIANCE + (self.trend * rows[:, -1]) ** 2
         variance = prior - np.einsum("ij,ij->i", whitened, whitened)
         return cross @ self.alpha, np.maximum(variance, 1e-10), whitened
 
 
+def _mean_covariance(a: Array, b: Array, trend: float) -> Array | float:
+    """Compute the covariance of the mean at rows `a` (n, f) and `b` (m, f), shape (n, m)."""
+    if trend == 0.0:
+        return _MEAN_VARIANCE
+    return _MEAN_VARIANCE + np.outer(trend * a[:, -1], trend * b[:, -1])
+
+
 def fit_posterior(
-    features: Array, owners: Array, scores: Scores, found: KernelHyperparameters
+    features: Array,
+    owners: Array,
+    scores: Scores,
+    found: KernelHyperparameters,
+    *,
+    has_progress: bool = False,
 ) -> Posterior:
     """Condition the process with `found` hyperparameters on observations.
 
@@ -134,22 +152,23 @@ def fit_posterior(
         owners: The weight of each feature, shape (n_features,).
         scores: Scores of n trials.
         found: From `fit_hyperparameters`.
+        has_progress: Whether the last feature is the progress of the training.
     """
     scale = np.sqrt(found.weights)[owners]
     warped = scores.warp(found.log_offset)
-    return _solve_posterior(
-        scale, features * scale, warped.targets, found.noise + warped.noise, found.signal
-    )
+    noise = found.noise + warped.noise
+    trend = math.sqrt(_TREND_VARIANCE) / float(scale[-1]) if has_progress else 0.0
+    return _solve_posterior(scale, features * scale, warped.targets, noise, found.signal, trend)
 
 
 def _solve_posterior(
-    scale: Array, rows: Array, targets: Array, noise: Array, signal: float
+    scale: Array, rows: Array, targets: Array, noise: Array, signal: float, trend: float
 ) -> Posterior:
-    covariance = signal * matern52_values(squared_distances(rows, rows)) + _MEAN_VARIANCE
-    factor = _cholesky(covariance, noise)
+    covariance = signal * matern52_values(squared_distances(rows, rows))
+    factor = _cholesky(covariance + _mean_covariance(rows, rows, trend), noise)
     inverse_factor, _ = lapack.dtrtri(factor, lower=1)
     alpha, _ = lapack.dpotrs(factor, targets, lower=1)
-    return Posterior(scale, rows, targets, noise, signal, factor, inverse_factor, alpha)
+    return Posterior(scale, rows, targets, noise, signal, trend, factor, inverse_factor, alpha)
 
 
 def _cholesky(covariance: Array, noise: Array) -> Array:
@@ -170,15 +189,18 @@ def _inverse_from_factor(factor: Array) -> Array:
     return np.asarray(inverse)
 
 
-def fit_hyperparameters(features: Array, owners: Array, scores: Scores) -> KernelHyperparameters:
+def fit_hyperparameters(
+    features: Array, owners: Array, scores: Scores, *, has_progress: bool = False
+) -> KernelHyperparameters:
     """Find the most probable hyperparameters, with the warp's, by L-BFGS with exact gradients.
 
     Args:
         features: Shape (n, n_features).
         owners: The weight of each feature, shape (n_features,).
         scores: Scores of n trials.
+        has_progress: Whether the last feature is the progress of the training.
     """
-    posterior = LogPosterior(features, owners, scores)
+    posterior = LogPosterior(features, owners, scores, has_progress=has_progress)
     start = posterior.prior_mean
     result = minimize(
         posterior,
@@ -197,7 +219,9 @@ class LogPosterior:
     Only the lower triangle of every matrix is used, as a vector of its entries.
     """
 
-    def __init__(self, features: Array, owners: Array, scores: Scores) -> None:
+    def __init__(
+        self, features: Array, owners: Array, scores: Scores, *, has_progress: bool = False
+    ) -> None:
         n, self.n_weights = len(features), int(owners.max()) + 1
         self.lower = np.tril_indices(n, -1)
         self.flat = self.lower[0] * n + self.lower[1]
@@ -205,6 +229,9 @@ class LogPosterior:
         owned = owners[:, None] == np.arange(self.n_weights)
         self.squares = squares @ owned.astype(float)  # shape (n_pairs, n_weights)
         self.scores = scores
+        trend = math.sqrt(_TREND_VARIANCE) if has_progress else 0.0
+        means = np.broadcast_to(_mean_covariance(features, features, trend), (n, n))
+        self.mean_pairs, self.mean_variances = means[self.lower], np.diag(means)
         length = _LENGTH_MEAN + 0.5 * math.log(self.n_weights)
         others = (_SIGNAL_PRIOR, _NOISE_PRIOR, _OFFSET_PRIOR)
         self.prior_mean = np.array([-2 * length] * self.n_weights + [m for m, _ in others])
@@ -226,8 +253,8 @@ class LogPosterior:
         warped = self.scores.warp(h.log_offset)
         kernel, slope = matern52(self.squares @ h.weights)
         matrix = np.zeros((n, n))
-        matrix.reshape(-1)[self.flat] = h.signal * kernel + _MEAN_VARIANCE
-        matrix[np.diag_indices(n)] = h.signal + _MEAN_VARIANCE + h.noise + warped.noise
+        matrix.reshape(-1)[self.flat] = h.signal * kernel + self.mean_pairs
+        matrix[np.diag_indices(n)] = h.signal + self.mean_variances + h.noise + warped.noise
         factor, info = lapack.dpotrf(matrix, lower=1, clean=0)
         if info != 0:
             return 1e25, np.zeros_like(theta)

@@ -1,13 +1,13 @@
-"""Convert a study's trials to observations: points, values and standard errors.
+"""Convert a study's trials to observations: points, values, standard errors, and progress.
 
-Values are on the scale of the final score; smaller is better.
+Smaller values are better.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ class Observation:
     params: Mapping[str, Any]
     value: float  # smaller is better
     error: float  # standard error of `value`, in its unit; infinite if `value` is a guess
+    progress: float = 0.0  # of its training: the logarithm of the share of its steps, 0 at the end
 
 
 def collect_observations(
@@ -37,8 +38,8 @@ def collect_observations(
 
     * Complete: its value, with its standard error if known. Several objectives are combined with
       `weights`.
-    * Pruned: its last report plus what complete trials gained from that step on (the median),
-      never better than the best complete value; the spread of the gains is its standard error.
+    * Pruned: its best report, with its progress at the last one. The model learns from all trials
+      what the rest of the training is worth (see `trial_model`).
     * Failed: a guess as bad as the worst value. A region that diverges is avoided, but a failure
       weighs less than a complete neighbour.
 
@@ -47,11 +48,8 @@ def collect_observations(
     complete = [t for t in trials if t.state == TrialState.COMPLETE and t.params]
     values = combine_objectives(complete, maximize, weights)
     sign = -1.0 if maximize[0] else 1.0
-    known = [v for v in values.values() if math.isfinite(v)]
-    floor = min(known, default=-math.inf)
-    several = len(maximize) > 1
-    errors = {} if several else standard_errors(complete)
-    gains = _GainModel([] if several else complete, sign)
+    errors = {} if len(maximize) > 1 else standard_errors(complete)
+    length = _find_length(trials)
     found = []
     for t in trials:
         if not t.params:
@@ -59,9 +57,10 @@ def collect_observations(
         if t.state == TrialState.COMPLETE:
             error = errors.get(t.number, 0.0)
             found.append(Observation(t.number, t.params, values[t.number], error))
-        elif t.state == TrialState.PRUNED and (step := _last_step(t)) is not None:
-            value, error = gains.extrapolate(t, step)
-            found.append(Observation(t.number, t.params, max(value, floor), error))
+        elif t.state == TrialState.PRUNED and (reports := _finite_reports(t)):
+            value = min(sign * report for report in reports.values())
+            progress = _compute_progress(max(reports) + 1, length)
+            found.append(Observation(t.number, t.params, value, 0.0, progress))
         elif t.state in (TrialState.FAIL, TrialState.PRUNED):  # or rejected by its model
             found.append(Observation(t.number, t.params, math.inf, math.inf))
     return _replace_infinite(found)
@@ -123,33 +122,15 @@ def standard_errors(complete: Sequence[FrozenTrial]) -> dict[int, float]:
     return declared | dict(zip(numbers, np.sqrt(variance / n_folds).tolist(), strict=True))
 
 
-class _GainModel:
-    """The improvement of complete trials after each step."""
+def _find_length(trials: Sequence[FrozenTrial]) -> int:
+    """Return the steps of the longest complete trial, or of all if none is complete."""
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and t.intermediate_values]
+    return max((max(t.intermediate_values, default=0) + 1 for t in complete or trials), default=1)
 
-    def __init__(self, complete: Sequence[FrozenTrial], sign: float) -> None:
-        self.sign = sign
-        self.complete = complete
-        self.known: dict[int, tuple[float, float]] = {}
 
-    def extrapolate(self, trial: FrozenTrial, step: int) -> tuple[float, float]:
-        """Estimate a pruned trial's final value from its report at `step`, and the error."""
-        if step not in self.known:
-            self.known[step] = self._gain_after(step)
-        gain, spread = self.known[step]
-        return self.sign * trial.intermediate_values[step] + gain, spread
-
-    def _gain_after(self, step: int) -> tuple[float, float]:
-        pairs = [
-            (t.intermediate_values.get(step, math.nan), _trial_value(t)) for t in self.complete
-        ]
-        gains = [self.sign * (final - value) for value, final in pairs]
-        gains = [g for g in gains if math.isfinite(g)]
-        if not gains:
-            return 0.0, math.inf
-        low, middle, high = np.quantile(gains, [0.25, 0.5, 0.75])
-        return float(middle), float(
-            high - low
-        ) / 1.349  # interquartile range to standard deviation of a normal distribution
+def _compute_progress(n_steps: int, length: int) -> float:
+    """Return the progress after `n_steps` of `length`; see `Observation`."""
+    return math.log(n_steps / length) if 0 < n_steps < length else 0.0
 
 
 def _replace_infinite(found: list[Observation]) -> list[Observation]:
@@ -158,24 +139,11 @@ def _replace_infinite(found: list[Observation]) -> list[Observation]:
     if not finite:
         return []
     worst = max(finite)
-    return [
-        o if math.isfinite(o.value) else Observation(o.number, o.params, worst, o.error)
-        for o in found
-    ]
+    return [o if math.isfinite(o.value) else replace(o, value=worst) for o in found]
 
 
-def _last_step(trial: FrozenTrial) -> int | None:
-    """Return the last step with a finite report."""
-    reports = trial.intermediate_values
-    last = max(reports, default=None)
-    if last is None or math.isfinite(reports[last]):
-        return last
-    return max((step for step, value in reports.items() if math.isfinite(value)), default=None)
-
-
-def _trial_value(trial: FrozenTrial) -> float:
-    assert trial.value is not None
-    return trial.value
+def _finite_reports(trial: FrozenTrial) -> dict[int, float]:
+    return {s: v for s, v in trial.intermediate_values.items() if math.isfinite(v)}
 
 
 def _as_finite(value: float) -> float:

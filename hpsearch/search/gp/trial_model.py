@@ -1,4 +1,10 @@
-"""Model ended trials by a Gaussian process, and propose points."""
+"""Model ended trials by a Gaussian process, and propose points.
+
+The progress of the training is one more feature of an observation, so scores of trials that were
+trained in part tell something of scores at the end (as in Swersky, Snoek and Adams, "Multi-task
+Bayesian optimization", 2013, and Klein et al., "Fast Bayesian optimization of machine learning
+hyperparameters on large datasets", 2017). Predictions and proposals are for the training's end.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +40,7 @@ class TrialModel:
     features: Features
     points: Array  # of the observations, shape (n, n_parameters)
     posterior: Posterior
-    mean: Array  # of the process at the points, shape (n,)
+    mean: Array  # of the process at the points, at the end of the training, shape (n,)
     scores: Scores  # of the observations
     log_offset: float  # of their warp
 
@@ -157,13 +163,17 @@ def fit_trial_model(
     """
     chosen = select_observations(seen, _MAX_KEPT)
     kept, coordinates = [seen[i] for i in chosen], np.array([points[i] for i in chosen])
-    features = Features(space)
-    rows = features(coordinates, space.active(coordinates))
+    progress, active = np.array([o.progress for o in kept]), space.active(coordinates)
+    has_progress = bool(progress.any())
+    features = Features(space, has_progress=has_progress)
+    rows = features(coordinates, active, progress)
     scores = Scores.from_values([o.value for o in kept], [o.error for o in kept])
     part = select_observations(kept, _MAX_FIT)
-    found = fit_hyperparameters(rows[part], features.owners, scores.subset(part))
-    posterior = fit_posterior(rows, features.owners, scores, found)
-    mean = posterior.predict(rows)[0]
+    found = fit_hyperparameters(
+        rows[part], features.owners, scores.subset(part), has_progress=has_progress
+    )
+    posterior = fit_posterior(rows, features.owners, scores, found, has_progress=has_progress)
+    mean = posterior.predict(features(coordinates, active))[0]
     return TrialModel(space, features, coordinates, posterior, mean, scores, found.log_offset)
 
 
