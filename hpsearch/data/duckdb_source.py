@@ -64,13 +64,16 @@ def read_duckdb(
             reader = connection.sql(wrapped).to_arrow_reader(BATCH_ROWS)
             return gather_rows(_iter_tables(reader), limit)
     except duckdb.Error as error:
-        raise DataError(f"DuckDB refuses the query: {first_line(error)}") from None
+        hint = ""
+        if "httpfs" in str(error):
+            hint = "; no extension is downloaded: give the address itself as data.source"
+        raise DataError(f"DuckDB refuses the query: {first_line(error)}{hint}") from None
 
 
 def _iter_tables(reader: Any) -> Iterator[Any]:
     import pyarrow as pa
 
-    yield _narrow_sums(reader.schema.empty_table())
+    yield _narrow_sums(pa.Table.from_batches([], reader.schema))
     for batch in reader:
         yield _narrow_sums(pa.Table.from_batches([batch]))
 

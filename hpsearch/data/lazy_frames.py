@@ -37,7 +37,7 @@ def iter_lazy_frame(value: Any) -> Iterator[Any] | None:
 def _iter_reader(reader: Any) -> Iterator[Any]:
     import pyarrow as pa
 
-    yield reader.schema.empty_table()
+    yield pa.Table.from_batches([], reader.schema)
     for batch in reader:
         yield pa.Table.from_batches([batch])
 

@@ -201,9 +201,11 @@ class _Spill:
         Returns:
             A `pyarrow.Table`, and the columns that had a categorical type.
         """
+        import pyarrow as pa
+
         self._open.close()
         names = _name_parts(part.n_rows for part in self._parts)
-        empties = [part.schema.empty_table() for part in self._parts]
+        empties = [pa.Table.from_batches([], part.schema) for part in self._parts]
         empty, _ = unite_tables(empties, names, self.drop)
         first = self._flatten_first(empty, names)
         plain = (

@@ -128,7 +128,8 @@ def test_duckdb_gives_the_rows_of_files_and_of_a_database(tmp_path, monkeypatch)
         ("SELECT * FROM 'none.parquet'", "DuckDB refuses the query: .*none.parquet"),
         ("DELETE FROM sales", "DuckDB refuses the query"),
         ("SELECT 1 AS id) AS t; SELECT (1", "DuckDB refuses the query|give one query"),
-        ("SELECT 1 AS id FROM 'https://lake.invalid/t.csv'", "DuckDB refuses the query"),
+        ("SELECT 1 AS id FROM 'https://lake.invalid/t.csv'", "give the address itself as"),
+        ("SELECT 1 AS id, 2 AS y, union_value(n := 1) AS u", "column 'u' holds sparse_union"),
         ("SELECT 1 AS id WHERE false", "the query gives no row"),
     ],
 )
