@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import SpecError
+from .keras_files import describe_keras_file
 
 if TYPE_CHECKING:
     import keras
@@ -33,8 +34,8 @@ def load_backbone(path: Path, digest: str) -> keras.Model:
     except Exception as error:
         first, *_ = [*str(error).strip().splitlines(), type(error).__name__]
         raise SpecError(
-            f"{path}: not readable as a Keras model of Keras's own layers: {first}. Write it with "
-            "model.save('backbone.keras')"
+            f"{path}: not readable as a Keras model of Keras's own layers: {first}"
+            f"{describe_keras_file(path)}. Write it with model.save('backbone.keras')"
         ) from error
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise SpecError(f"{path}: a backbone needs one input and one output")

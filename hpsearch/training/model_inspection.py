@@ -24,6 +24,7 @@ from ..models.introspection.model_facts import (
 )
 from ..models.introspection.rejection import get_rejection_state
 from ..models.introspection.space_discovery import AnswerFunction, BuildCall, explore_space
+from ..models.keras_files import describe_loaded_file
 from ..trial import Value
 from .compiled_model import get_compiled_loss, takes_logits
 from .input_layout import find_layout, list_input_shapes
@@ -250,6 +251,7 @@ def _format_user_error(model: str, error: Exception) -> str:
             ". It is called as build(params, inputs, outputs); Keras Tuner's build(hp) is declared "
             "as model: {keras_tuner: FILE.py:FUNCTION}"
         )
+    hint = hint or describe_loaded_file(error)
     return f"{where}: {type(error).__name__}: {first}{hint}"
 
 
