@@ -44,13 +44,14 @@ class Family:
         None  # supported dimensions of a row, with description; None: any
     )
     is_convolutional: bool = False
-    has_equal_batches: bool = False  # `batch_size` is changed so that no batch is much smaller
     # task -> default training hyperparameters; None: none
     make_training_defaults: Callable[[str], dict[str, Value]] | None = None
     # (params, network) -> factors per variable; None: all 1
     make_step_factors: Callable[[Mapping[str, Value], keras.Model], StepFactors] | None = None
     # (params) -> data-dependent initialization of the weights; None: none
     find_initializer: Callable[[Mapping[str, Value]], RowInitializer | None] | None = None
+    # (batch_size, number of training rows) -> the trained batch size; None: `batch_size`
+    adapt_batch_size: Callable[[int, int], int] | None = None
 
     @property
     def takes_categories(self) -> bool:
@@ -79,7 +80,7 @@ FAMILIES: dict[str, Family] = {
         TABLE_SHAPE,
         make_training_defaults=realmlp.make_training_defaults,
         make_step_factors=realmlp.make_step_factors,
-        has_equal_batches=True,
+        adapt_batch_size=realmlp.equalize_batches,
         find_initializer=lambda params: realmlp.initialize,
     ),
     "tabm": Family(
@@ -89,6 +90,7 @@ FAMILIES: dict[str, Family] = {
         TABLE_SHAPE,
         make_training_defaults=tabm.make_training_defaults,
         find_initializer=lambda params: tabm.initialize,
+        adapt_batch_size=min,  # padding costs as much as rows
     ),
     "wide_and_deep": Family(
         "wide_and_deep",

@@ -27,19 +27,6 @@ def batch_size(params: Mapping[str, Value]) -> int:
     return size
 
 
-def equalize_batches(size: int, n_rows: int) -> int:
-    """Return the batch size nearest to `size` by which the batches have equal sizes.
-
-    A last batch of a few rows is a step of full length in a direction that is mostly noise. The
-    original RealMLP leaves these rows out.
-
-    Examples:
-        >>> equalize_batches(256, 265), equalize_batches(256, 450), equalize_batches(256, 40)
-        (265, 225, 40)
-    """
-    return -(-n_rows // max(1, round(n_rows / size)))
-
-
 def derive_order_seed(rows: np.ndarray) -> int:
     """Derive the seed of a fold's orders from its training rows (`Split.train`)."""
     return zlib.crc32(np.ascontiguousarray(rows, np.int64).data)

@@ -26,7 +26,7 @@ from ..spec.data_spec import Task
 from ..spec.function_reference import resolve_reference
 from ..spec.type_coercion import resolve_params
 from ..trial import Direction, Value, derive_seed
-from .batching import batch_size, equalize_batches
+from .batching import batch_size
 from .input_layout import find_layout, join_inputs, list_input_shapes
 from .layer_adaptation import prepare_adaptation
 from .metrics import Metric, get_metric, load_custom_metric
@@ -210,9 +210,9 @@ class Problem:
         """
         resolved = resolve_params({**(self.fixed_params or {}), **params}, self.model)
         family = find_family(self.model)
-        if family is not None and family.has_equal_batches:
+        if family is not None and family.adapt_batch_size is not None:
             longest = max((len(fold.train) for fold in self.folds), default=1)
-            resolved["batch_size"] = equalize_batches(batch_size(resolved), longest)
+            resolved["batch_size"] = family.adapt_batch_size(batch_size(resolved), longest)
         return resolved
 
     def resolve_loss_path(self, params: Mapping[str, Value]) -> Mapping[str, Value]:
