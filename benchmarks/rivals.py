@@ -94,12 +94,28 @@ class TunedLightGBM:
         return told if told.ndim == 2 else np.stack([1 - told, told], axis=1)
 
 
-def catboost(task: str, metric: str, seed: int, trials: int) -> Any:
-    """CatBoost's defaults."""
-    from catboost import CatBoostClassifier, CatBoostRegressor
+class CatBoost:
+    """CatBoost's defaults; it wants the names of the categories."""
 
-    kind = CatBoostRegressor if task == "regression" else CatBoostClassifier
-    return kind(random_seed=seed, verbose=False)
+    def __init__(self, task: str, metric: str, seed: int, trials: int) -> None:
+        """Nothing is tuned."""
+        from catboost import CatBoostClassifier, CatBoostRegressor
+
+        kind = CatBoostRegressor if task == "regression" else CatBoostClassifier
+        self._model = kind(random_seed=seed, verbose=False, allow_writing_files=False)
+
+    def fit(self, x: Any, y: np.ndarray) -> None:
+        """Fit on all rows."""
+        categories = [name for name in x if str(x[name].dtype) == "category"]
+        self._model.fit(x, y, cat_features=categories)
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Predict numbers, (n,)."""
+        return np.asarray(self._model.predict(x))
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """Predict probabilities, (n, n_classes)."""
+        return np.asarray(self._model.predict_proba(x))
 
 
 def pytabkit_network(name: str) -> Callable[[str, str, int, int], Any]:
@@ -120,7 +136,7 @@ def pytabkit_network(name: str) -> Callable[[str, str, int, int], Any]:
 # row -> package, and what makes the model
 RIVALS: dict[str, tuple[str, Callable[[str, str, int, int], Any]]] = {
     "LightGBM": ("lightgbm", TunedLightGBM),
-    "CatBoost": ("catboost", catboost),
+    "CatBoost": ("catboost", CatBoost),
     "pytabkit's RealMLP": ("pytabkit", pytabkit_network("RealMLP_TD")),
     "pytabkit's TabM": ("pytabkit", pytabkit_network("TabM_D")),
 }
