@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpsearch.search.gp.model import fit_hyperparameters
 from hpsearch.search.gp.warp import Scores
 
 
@@ -44,3 +45,13 @@ def test_slopes_along_the_offset_are_those_of_differences():
 def test_noise_grows_where_the_warp_is_steep():
     noise = scores([0.0, 1.0, 2.0, 10.0]).warp(0.0).noise
     assert np.all(np.diff(noise) < 0)
+
+
+def test_the_offset_is_not_below_the_smallest_gap_of_scores_that_tie_at_the_best():
+    rows = np.random.default_rng(0).random((60, 2))
+    distances = ((rows - 0.5) ** 2).sum(axis=1)
+    steps = np.ceil(np.maximum(0, distances - np.median(distances)) * 30) / 30  # half are 0
+    tied = Scores.from_values(steps.tolist(), [0.0] * 60)
+    found = fit_hyperparameters(rows, np.array([0, 1]), tied)
+    assert found.log_offset >= np.log(tied.smallest_gap)
+    assert found.noise < 0.05  # -12 and 0.09 without a bound

@@ -202,12 +202,14 @@ def fit_hyperparameters(
     """
     posterior = LogPosterior(features, owners, scores, has_progress=has_progress)
     start = posterior.prior_mean
+    # Of trials that tie at the best, the warp's density grows without end as its offset shrinks.
+    low = max(-_LOG_BOUND, min(math.log(scores.smallest_gap), float(start[-1])))
     result = minimize(
         posterior,
         start,
         jac=True,
         method="L-BFGS-B",
-        bounds=[(-_LOG_BOUND, _LOG_BOUND)] * len(start),
+        bounds=[(-_LOG_BOUND, _LOG_BOUND)] * (len(start) - 1) + [(low, _LOG_BOUND)],
         options={"maxiter": _MAX_ITERATIONS, "ftol": 1e-6, "gtol": 1e-3},
     )
     return posterior.unpack(result.x)

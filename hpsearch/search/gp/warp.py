@@ -57,6 +57,15 @@ class Scores:
         unit = float(np.median(positive)) if len(positive) else 1.0
         return cls(gaps / unit, np.array(errors) / unit, min(values), unit)
 
+    @property
+    def smallest_gap(self) -> float:
+        """The smallest gap that is not 0, which the scores resolve; 1 if all scores tie."""
+        return (
+            float(np.min(self.gaps, where=self.gaps > 0, initial=np.inf))
+            if self.gaps.any()
+            else 1.0
+        )
+
     def subset(self, index: Sequence[int]) -> Scores:
         """Return some of the scores, with the same unit and best."""
         return Scores(self.gaps[index], self.errors[index], self.best, self.unit)
