@@ -21,6 +21,7 @@ from scipy.stats import qmc
 from ...compat.optuna import trials_of, unique_trial_id
 from .axes import Array, make_axis
 from .axis_priors import TRUST
+from .exploration import SHARE, find_rarest_branch, is_beside, is_in_branch
 from .inferred_conditions import infer_parameters
 from .model_space import ModelParameter, ModelSpace
 from .observations import Observation, collect_observations
@@ -40,7 +41,8 @@ class GaussianProcessSampler(BaseSampler):
     Matérn-5/2 kernel and a learned warp of the scores is fitted to the trials, and the next trial
     maximizes the expected improvement. Pending trials are added with their expected scores; if
     more than 16 are pending, each trial maximizes a function drawn from the process instead, so
-    that the cost of an ask does not grow with their number.
+    that the cost of an ask does not grow with their number. In a conditional space, half of the
+    proposals beside an earlier trial are given up for the branch with the fewest trials.
     Pruned and failed trials are used (see `observations.collect_observations`). No point is tried
     twice.
 
@@ -180,9 +182,8 @@ class GaussianProcessSampler(BaseSampler):
             if is_crowd:
                 point = model.propose_by_sample(allowed, rng)
             else:
-                waiting = np.array(known.pending).reshape(-1, len(space))
                 trust = TRUST / (number + 1) if space.has_priors else 0.0
-                point = model.propose_by_improvement(waiting, allowed, rng, trust=trust)
+                point = _propose_by_improvement(model, known, allowed, rng, trust)
         return self._startup_point(space, number, allowed, rng) if point is None else point
 
     def _read_trials(
@@ -262,9 +263,11 @@ class GaussianProcessSampler(BaseSampler):
         if number:
             engine.fast_forward(number)
         draw = space.draw_from_prior if space.has_priors and number % 2 else space.draw
-        point = draw(engine.random(1))[0]
-        drawn = space.draw(rng.random((_MAX_TRIES, len(space))))
-        return next((p for p in [point, *drawn] if allowed(p)), point)
+        point: Array = draw(engine.random(1))[0]
+        if allowed(point):
+            return point
+        drawn = _draw_allowed(space, allowed, rng)
+        return point if drawn is None else drawn
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +322,44 @@ def _encode_point(space: ModelSpace, params: Mapping[str, Any]) -> _EncodedPoint
     return _EncodedPoint(
         len(params), point, space.keys(point[None, :], space.active(point[None, :]))[0]
     )
+
+
+def _propose_by_improvement(
+    model: TrialModel,
+    known: _KnownTrials,
+    allowed: Callable[[Array], bool],
+    rng: np.random.Generator,
+    trust: float,
+) -> Array | None:
+    """Propose the point with the largest expected improvement.
+
+    Half of those beside an earlier trial are given up for points of the branch with the fewest
+    trials: random ones, or the one with the largest expected improvement there.
+    """
+    space = model.space
+    waiting = np.array(known.pending).reshape(-1, len(space))
+    point = model.propose_by_improvement(waiting, allowed, rng, trust=trust)
+    if point is None or not space.parents:
+        return point
+    trials = np.concatenate([np.array(list(known.points.values())), waiting])
+    branch = find_rarest_branch(space, trials)
+    if branch is None or not is_beside(space, point, trials) or rng.random() >= SHARE:
+        return point
+
+    def inside(point: Array) -> bool:
+        return is_in_branch(space, point, branch) and allowed(point)
+
+    if rng.random() < SHARE:
+        return _draw_allowed(space, inside, rng)
+    return model.propose_by_improvement(waiting, inside, rng, trust=trust)
+
+
+def _draw_allowed(
+    space: ModelSpace, allowed: Callable[[Array], bool], rng: np.random.Generator
+) -> Array | None:
+    """Draw a random point that is allowed; None if none of 256 is."""
+    drawn = space.draw(rng.random((_MAX_TRIES, len(space))))
+    return next((point for point in drawn if allowed(point)), None)
 
 
 def _other_trials(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:

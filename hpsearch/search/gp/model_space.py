@@ -72,6 +72,11 @@ class ModelSpace:
             for parent, allowed in p.when.items()
         ]
 
+    @property
+    def parents(self) -> list[int]:
+        """The columns of parameters that decide whether others are active, ascending."""
+        return sorted({parent for _, parent, _, _ in self._conditions})
+
     def has_parameters(self, parameters: Sequence[ModelParameter]) -> bool:
         """Whether the space has these parameters."""
         return self.declared == tuple(parameters)
