@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from hpsearch.training import batching
 from hpsearch.training.batching import order_training_rows
 from hpsearch.training.problem import Problem
 from hpsearch.training.vectorized import VectorizedTrainer, device_data, thread_engine
-from hpsearch.trial import TrialSpec
+from hpsearch.trial import TrialResult, TrialSpec
 
 TRIAL = TrialSpec(number=0, params={**SMALL, "optimizer": "adam"}, seed=11, epochs=2)
 ROW_BYTES = 5 * 4
@@ -38,6 +41,47 @@ def test_an_epoch_in_parts_has_the_curves_of_fit(
     for name, expected in (("train/loss", training), ("val/loss", validation)):
         found = [report.metrics[name][1] for [report] in reports]
         np.testing.assert_allclose(found, expected, 1e-4)
+
+
+def test_trials_that_train_together_read_each_part_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HPSEARCH_THREADS", "1")
+    monkeypatch.setattr(thread_engine, "PART_BYTES", 16 * ROW_BYTES)
+    monkeypatch.setattr(device_data, "EVALUATION_ROWS", 15)
+    counted, results = [], []
+    for trials in ([TRIAL], [*(replace(TRIAL, number=i) for i in range(7)), OTHER_BATCH]):
+        trainer = VectorizedTrainer(on_disk(tmp_path), placement="threads")
+        with monkeypatch.context() as patch:
+            read = record_parts(patch)
+            results.append([r for r in trainer.train(trials) if isinstance(r, TrialResult)])
+        assert len(read) > len(trials) * 20
+        counted.append(sum(1 for _ in groupby(read)))
+    assert counted[0] == counted[1] == 2 * (6 + 2 * 3)  # epochs, parts, folds with their chunks
+    [alone], [first, *others] = results
+    assert {r.error for r in (alone, first, *others)} == {None}
+    assert alone.curves.keys() == first.curves.keys()
+    for name, curve in alone.curves.items():
+        np.testing.assert_array_equal(curve, first.curves[name], name)
+
+
+OTHER_BATCH = replace(TRIAL, number=7, params={**TRIAL.params, "batch_size": 8})
+
+
+def record_parts(patch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """Record what each lane reads: a part of the training rows, or validation rows of a fold."""
+    read: list[tuple[object, ...]] = []
+    lanes: Counter[tuple[object, ...]] = Counter()
+    run = thread_engine.ThreadEngine._run_part
+
+    def run_part(self: Any, trial: Any, fold: int, epoch: int, part: Any, before: Any) -> Any:
+        lanes[trial, fold, epoch] += 1
+        seen = (fold, part.chunks) if part.chunks else (lanes[trial, fold, epoch],)
+        read.append((epoch, *seen))
+        return run(self, trial, fold, epoch, part, before)
+
+    patch.setattr(thread_engine.ThreadEngine, "_run_part", run_part)
+    return read
 
 
 def test_the_rows_of_a_processor_are_the_mapped_file(tmp_path: Path) -> None:

@@ -4,27 +4,52 @@ On a CPU, a lane's products are small and its weights fit in a core's cache, so 
 one batched program, and a stopped lane costs nothing. The next epoch's lanes start while the last
 lanes of the current one finish and its report is being answered.
 
-Rows on disk are trained part by part: all folds of a trial train on a part of the file before any
-trains on the next one, so that each part is read from the disk once for all of them.
+Rows on disk are trained and evaluated part by part: all lanes of a population use a part of the
+file before any uses the next one, so that each part is read from the disk once for all of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from itertools import groupby, pairwise
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from ..problem import Problem
-from .device_data import DeviceData
-from .program import EpochOutput, LaneEpoch
+from .device_data import DeviceData, DeviceFold
+from .program import EpochOutput, EvalOutput, Lane, LaneEpoch
 from .program_cache import ProgramCache
 from .trial_run import LaneMeasures, TrialRun
 
-LaneStep = tuple[EpochOutput, LaneMeasures]
-PART_BYTES = 1 << 26  # of rows on disk, which all folds read before the next ones
+PART_BYTES = 1 << 26  # of rows on disk, which all lanes use before the next ones
+
+
+class LanePart(NamedTuple):
+    """A part of a lane's epoch."""
+
+    steps: range  # batches to train
+    chunks: range = range(0)  # of validation rows to evaluate after them
+    is_last: bool = False
+
+
+class LaneStep(NamedTuple):
+    """A lane after a part of an epoch."""
+
+    trained: EpochOutput
+    train_loss: float  # of the batches so far
+    evaluated: tuple[EvalOutput, ...] = ()  # of the chunks so far
+    measures: LaneMeasures | None = None  # of the epoch, after its last part
+
+
+class LaneEpochs(NamedTuple):
+    """Submitted lanes of a trial."""
+
+    trial_run: TrialRun
+    epoch: int
+    folds: Sequence[int]
 
 
 class ThreadEngine:
@@ -40,6 +65,7 @@ class ThreadEngine:
         self._compilers = ThreadPoolExecutor(2, thread_name_prefix="compiler")
         # The parts of an epoch, by trial, fold and epoch.
         self._steps: dict[tuple[int, int, int], list[Future[LaneStep]]] = {}
+        self._submitted: list[LaneEpochs] = []  # not started
 
     def prepare(self, trial_runs: Sequence[TrialRun]) -> None:
         """Compile the programs of some trials.
@@ -72,7 +98,8 @@ class ThreadEngine:
         )
         programs = [self._compilers.submit(self._programs.train, trial_run.recipe, *given)]
         if trial_run.evaluates:
-            seen = (state.vector, state.others, lane, rows)
+            part = take_chunks(lane, range(self._count_chunks(lane.fold)))
+            seen = (state.vector, state.others, part, rows)
             programs.append(
                 self._compilers.submit(self._programs.evaluate, trial_run.recipe, *seen)
             )
@@ -82,28 +109,58 @@ class ThreadEngine:
         return programs
 
     def submit(self, trial_run: TrialRun, epoch: int, folds: Sequence[int]) -> None:
-        """Train an epoch of some lanes after everything that was submitted before."""
-        parts = [self._divide_epoch(trial_run, fold) for fold in folds]
-        for index in range(max(map(len, parts))):
-            for fold, own in zip(folds, parts, strict=True):
-                if index < len(own):
-                    self._submit_part(trial_run, epoch, fold, own[index])
+        """Train an epoch of some lanes after everything that was submitted before.
 
-    def _submit_part(self, trial_run: TrialRun, epoch: int, fold: int, steps: range) -> None:
-        before = self._steps.get((id(trial_run), fold, epoch if steps.start else epoch - 1))
-        last = None if before is None else before[-1]
-        task = self._pool.submit(self._run_part, trial_run, fold, epoch, steps, last)
-        self._steps.setdefault((id(trial_run), fold, epoch), []).append(task)
-
-    def _divide_epoch(self, trial_run: TrialRun, fold: int) -> list[range]:
-        """Divide the batches of an epoch into parts; rows in memory are one part."""
-        features, size = self._problem.features, trial_run.recipe.batch_size
-        n_steps = -(-len(self._problem.folds[fold].train) // size)
+        With rows on disk it starts when measurements are collected, together with the lanes that
+        were submitted until then.
+        """
+        self._submitted.append(LaneEpochs(trial_run, epoch, folds))
         if not self._problem.on_disk:
-            return [range(n_steps)]
-        row_bytes = features.nbytes // len(features)
-        part = max(1, PART_BYTES // (size * row_bytes))
-        return [range(i, min(i + part, n_steps)) for i in range(0, n_steps, part)]
+            self._start_submitted()
+
+    def _start_submitted(self) -> None:
+        submitted = sorted(self._submitted, key=lambda lanes: lanes.epoch)
+        self._submitted = []
+        for epoch, together in groupby(submitted, key=lambda lanes: lanes.epoch):
+            lanes = [(run, fold) for run, _, folds in together for fold in folds]
+            lanes.sort(key=lambda lane: lane[1])  # trials evaluate a fold's rows together
+            plans = [self._divide_epoch(run, fold) for run, fold in lanes]
+            for index in range(max(map(len, plans))):
+                for (run, fold), plan in zip(lanes, plans, strict=True):
+                    if index < len(plan):
+                        self._start_part(run, fold, epoch, plan[index])
+
+    def _start_part(self, trial_run: TrialRun, fold: int, epoch: int, part: LanePart) -> None:
+        key = id(trial_run), fold, epoch
+        before = self._steps.get(key if key in self._steps else (id(trial_run), fold, epoch - 1))
+        last = None if before is None else before[-1]
+        task = self._pool.submit(self._run_part, trial_run, fold, epoch, part, last)
+        self._steps.setdefault(key, []).append(task)
+
+    def _divide_epoch(self, trial_run: TrialRun, fold: int) -> list[LanePart]:
+        """Divide an epoch into parts, as many for every lane; rows in memory are one part."""
+        problem = self._problem
+        n_steps = -(-len(problem.folds[fold].train) // trial_run.recipe.batch_size)
+        n_chunks = len(self._data.folds[fold].validation) if trial_run.evaluates else 0
+        if not problem.on_disk:
+            return [LanePart(range(n_steps), range(n_chunks), is_last=True)]
+        n = max(1, -(-problem.features.nbytes // PART_BYTES))
+        ends = [-(-n_steps * k // n) for k in range(n + 1)]
+        parts = [LanePart(range(*pair)) for pair in pairwise(ends)]
+        each = self._count_chunks(self._data.folds[fold])
+        for first in range(0, n_chunks, max(1, each)):
+            parts.append(LanePart(range(n_steps, n_steps), range(first, first + each)))
+        parts[-1] = parts[-1]._replace(is_last=True)
+        return parts
+
+    def _count_chunks(self, fold: DeviceFold) -> int:
+        """Count the chunks of validation rows that are evaluated together."""
+        n_chunks, size = fold.validation.shape
+        if not self._problem.on_disk or not n_chunks:
+            return int(n_chunks)
+        features = self._problem.features
+        in_part = PART_BYTES * len(features) // (size * features.nbytes)
+        return int(min(n_chunks, max(1, in_part)))
 
     def collect(self, trial_run: TrialRun, epoch: int, folds: Sequence[int]) -> list[LaneMeasures]:
         """Return the measurements of the lanes of `folds` in a submitted epoch.
@@ -111,17 +168,22 @@ class ThreadEngine:
         Raises:
             Exception: Any exception of a lane.
         """
-        outcomes = [self._steps[id(trial_run), fold, epoch][-1].result()[1] for fold in folds]
+        self._start_submitted()
+        outcomes = [self._find_last(trial_run, epoch, fold).measures for fold in folds]
         for fold in folds:  # its predictions included
             self._steps.pop((id(trial_run), fold, epoch - 1), None)
-        return outcomes
+        return [measures for measures in outcomes if measures is not None]
 
     def weights(self, trial_run: TrialRun, epoch: int, fold: int) -> tuple[Any, Any]:
         """Return the weights after an epoch; no later one may have been submitted."""
-        return self._steps[id(trial_run), fold, epoch][-1].result()[0].weights
+        return self._find_last(trial_run, epoch, fold).trained.weights
+
+    def _find_last(self, trial_run: TrialRun, epoch: int, fold: int) -> LaneStep:
+        return self._steps[id(trial_run), fold, epoch][-1].result()
 
     def forget(self, trial_run: TrialRun) -> None:
         """Forget a trial; submitted epochs that have not started are dropped."""
+        self._submitted = [s for s in self._submitted if s.trial_run is not trial_run]
         for key in [k for k in self._steps if k[0] == id(trial_run)]:
             for part in self._steps.pop(key):
                 part.cancel()
@@ -134,29 +196,76 @@ class ThreadEngine:
         trial_run: TrialRun,
         fold: int,
         number: int,
-        steps: range,
+        part: LanePart,
         before: Future[LaneStep] | None,
     ) -> LaneStep:
-        """Train a part of an epoch of one lane; evaluate the lane after the last one."""
+        """Train and evaluate a part of an epoch of one lane."""
         last = None if before is None else before.result()
-        state = trial_run.initial_state(fold) if last is None else last[0].state
-        lane, rows = trial_run.make_lane(fold, self._data), self._data.rows
-        train, *others = trial_run.programs
-        epoch = self._make_epoch(trial_run, fold, number, steps)
-        trained = train.result()(state, lane.without_validation(), epoch, rows)
+        if part.steps:
+            last = self._train_part(trial_run, fold, number, part, last)
+        assert last is not None
+        if part.chunks:
+            last = self._evaluate_part(trial_run, fold, part, last)
+        return self._measure(trial_run, fold, last) if part.is_last else last
+
+    def _train_part(
+        self, trial_run: TrialRun, fold: int, number: int, part: LanePart, last: LaneStep | None
+    ) -> LaneStep:
+        state = trial_run.initial_state(fold) if last is None else last.trained.state
+        lane = trial_run.make_lane(fold, self._data).without_validation()
+        epoch = self._make_epoch(trial_run, fold, number, part.steps)
+        trained = trial_run.programs[0].result()(state, lane, epoch, self._data.rows)
         loss = float(trained.loss)
-        if steps.start:
+        if part.steps.start:
             assert last is not None
-            loss += last[1].train_loss
-        if steps.stop * trial_run.recipe.batch_size < len(self._problem.folds[fold].train):
-            return trained, LaneMeasures(loss)
-        if number in trial_run.planned:  # the next epoch overwrites the state
+            loss += last.train_loss
+        n_train = len(self._problem.folds[fold].train)
+        has_ended = part.steps.stop * trial_run.recipe.batch_size >= n_train
+        if has_ended and number in trial_run.planned:  # the next epoch overwrites the state
             leaves = jax.tree.leaves(trained.state)
             trial_run.frozen[number, fold] = [np.array(leaf) for leaf in leaves]
+        return LaneStep(trained, loss)
+
+    def _evaluate_part(
+        self, trial_run: TrialRun, fold: int, part: LanePart, last: LaneStep
+    ) -> LaneStep:
+        lane = take_chunks(trial_run.make_lane(fold, self._data), part.chunks)
+        evaluate = trial_run.programs[1].result()
+        found = evaluate(*last.trained.weights, lane, self._data.rows)
+        return last._replace(evaluated=(*last.evaluated, found))
+
+    def _measure(self, trial_run: TrialRun, fold: int, last: LaneStep) -> LaneStep:
+        """Compute a lane's measurements after the last part of an epoch."""
         if not trial_run.evaluates:
-            return trained, LaneMeasures(loss)
-        evaluate, measure = (program.result() for program in others)
-        evaluated = evaluate(*trained.weights, lane, rows)
-        metrics = np.asarray(measure(evaluated.predictions, lane.fold, rows))
-        outcome = LaneMeasures(loss, float(evaluated.loss), metrics, evaluated.predictions)
-        return trained, outcome
+            return last._replace(measures=LaneMeasures(last.train_loss))
+        lane = trial_run.make_lane(fold, self._data)
+        found = _join_chunks(last.evaluated, lane.fold)
+        measure = trial_run.programs[2].result()
+        metrics = np.asarray(measure(found.predictions, lane.fold, self._data.rows))
+        measures = LaneMeasures(last.train_loss, float(found.loss), metrics, found.predictions)
+        return last._replace(evaluated=(), measures=measures)
+
+
+def take_chunks(lane: Lane, chunks: range) -> Lane:
+    """Return a lane that has these chunks of its validation rows; all of them: the lane."""
+    fold = lane.fold
+    n_chunks, size = fold.validation.shape
+    if len(chunks) == n_chunks:
+        return lane
+    rows = np.zeros((len(chunks), size), np.int32)  # as many in the last part
+    some = np.asarray(fold.validation)[chunks.start : chunks.stop]
+    rows[: len(some)] = some
+    counted = np.clip(int(fold.n_validation) - chunks.start * size, 0, rows.size)
+    return lane._replace(fold=fold._replace(validation=rows, n_validation=np.int32(counted)))
+
+
+def _join_chunks(parts: Sequence[EvalOutput], fold: DeviceFold) -> EvalOutput:
+    """Join the parts of an evaluation; the loss is the mean over the rows."""
+    if len(parts) == 1:
+        return parts[0]
+    n_rows, size = int(fold.n_validation), len(parts[0].predictions)
+    counts = [max(0, min(size, n_rows - i * size)) for i in range(len(parts))]
+    pairs = zip(parts, counts, strict=True)
+    loss = sum(float(part.loss) * count for part, count in pairs if count) / n_rows
+    predictions = np.concatenate([np.asarray(part.predictions) for part in parts])
+    return EvalOutput(predictions[: fold.validation.size], loss)
