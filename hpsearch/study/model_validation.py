@@ -111,11 +111,11 @@ def check_model(file: StudyFile, problem: Problem) -> ModelCheck:
     own = found.own_training or problem.own_fit
     if problem.callbacks:
         own = "callbacks are declared, which may do anything between two epochs"
-    if own is not None and problem.on_disk:
+    if problem.own_fit is not None and problem.on_disk:
         raise file.make_error(
-            "training.callbacks" if problem.callbacks else "model",
-            f"Keras's own fit would train it ({own}), which takes all rows in memory, where they "
-            f"do not fit: {GIVE_ROOM}",
+            "model",
+            f"{problem.own_fit}: it takes all rows as arrays, and they do not fit in memory: let a "
+            f"custom train_step or training.callbacks do its work, or {GIVE_ROOM}",
         )
     if own is not None and spec.training.trainer == "vectorized":
         raise file.make_error("training.trainer", f"{own}: leave it out, or say keras_fit")

@@ -1,5 +1,7 @@
 """Studies whose rows do not fit in memory."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,6 +12,7 @@ from hpsearch.errors import SpecError
 
 N = 400
 LITTLE = 1e-5  # GiB
+SCRIPTS = Path(__file__).parents[1] / "gallery" / "scripts"
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +85,30 @@ def test_a_study_on_disk_has_the_scores_of_one_in_memory(lake, tmp_path, monkeyp
     np.testing.assert_array_equal(small.frame()["score"], large.frame()["score"])
     assert (small.best, small.test) == (large.best, large.test)
     assert small.baselines == large.baselines
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("inline_workers")
+def test_custom_training_steps_and_callbacks_train_rows_on_disk(lake, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = declare(
+        lake,
+        model=f"{SCRIPTS}/own_train_step.py:build",
+        search_space={"width": [4, 8]},
+        training={"epochs": 2, "callbacks": [f"{SCRIPTS}/callbacks.py:make"]},
+    )
+    result = hpsearch.tune(spec, offline=True, progress=False)
+    assert ["COMPLETE", "COMPLETE"] == [trial.state for trial in result.trials]
+    assert {"keras_fit"} == {trial.trainer for trial in result.trials}
+    assert result.test is not None
+
+
+@pytest.mark.long
+def test_a_fit_that_takes_the_rows_as_arrays_is_refused(lake, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    spec = declare(lake, model={"keras_tuner": f"{SCRIPTS}/tuner_fit.py:build"})
+    del spec["search_space"]
+    with pytest.raises(SpecError) as caught:
+        hpsearch.check(spec)
+    assert "it takes all rows as arrays, and they do not fit in memory" in str(caught.value)
+    assert "let a custom train_step or training.callbacks do its work" in str(caught.value)

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from training.test_vectorized_is_fit import SMALL, fit_curves, make_problem
 
-from hpsearch.errors import TrainingError
+from hpsearch.data.split import Split
 from hpsearch.training import batching
 from hpsearch.training.batching import order_training_rows
+from hpsearch.training.keras.disk_batches import make_training_batches
+from hpsearch.training.keras.keras_fit import KerasFitTrainer
 from hpsearch.training.problem import Problem
 from hpsearch.training.vectorized import VectorizedTrainer, device_data, thread_engine
 from hpsearch.trial import TrialResult, TrialSpec
@@ -104,10 +106,71 @@ def test_folds_take_their_rows_from_one_order(
         np.testing.assert_array_equal(np.sort(rows), np.sort(found))
 
 
-def test_rows_beyond_an_accelerators_memory_are_refused(
+OWN = """
+import keras
+
+class Clipped(keras.Model):
+    def train_step(self, *args, **kwargs):
+        return super().train_step(*args, **kwargs)
+
+def build(params, inputs, outputs):
+    first = keras.Input(inputs)
+    return Clipped(first, keras.layers.Dense(1, outputs.activation)(first))
+
+class Stop(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = epoch == 1
+"""
+
+
+def test_custom_training_steps_and_callbacks_take_rows_from_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
+    problem = on_disk(tmp_path)
+    problem = replace(
+        problem,
+        folds=problem.folds[:1],
+        statistics=problem.statistics[:1],
+        model=f"{tmp_path}/own.py:build",
+        callbacks=(f"{tmp_path}/own.py:Stop",),
+        weights=np.linspace(0, 2, len(problem.target), dtype=np.float32),
+    )
+    params = {"learning_rate": 0.01, "batch_size": 64}  # one batch, whose order does not matter
+    trial = replace(TRIAL, params=params, epochs=5)
+    found = []
+    for each in (problem, replace(problem, features=np.array(problem.features), on_disk=False)):
+        *_, result = KerasFitTrainer(each).train([trial])
+        assert isinstance(result, TrialResult)
+        assert result.error is None
+        found.append(result)
+    mapped, expected = found
+    assert len(mapped.curves["val/loss"]) == 2  # the callback stops it
+    for name, curve in expected.curves.items():
+        np.testing.assert_allclose(mapped.curves[name], curve, 1e-5, err_msg=name)
+
+
+def test_batches_of_rows_on_disk_have_the_order_of_each_epoch(tmp_path: Path) -> None:
+    problem = on_disk(tmp_path)
+    rows = problem.folds[0].train
+    batches = make_training_batches(lambda some: (some,), problem, rows, 16, 1)
+    for epoch in (1, 2):
+        taken = np.concatenate([batches[i][0] for i in range(len(batches))])
+        expected = order_training_rows(rows, epoch, problem.features, on_disk=True)
+        np.testing.assert_array_equal(expected, taken)
+        batches.on_epoch_end()
+
+
+def test_a_final_fit_takes_all_rows_from_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(device_data, "device_memory", lambda: 3000)
-    with pytest.raises(TrainingError, match="holds the rows on the device") as caught:
-        device_data.make_device_data(on_disk(tmp_path))
-    assert "use trainer: keras_fit" in str(caught.value)
+    problem = whole(on_disk(tmp_path))
+    expected = VectorizedTrainer(problem, placement="threads").fit(TRIAL)
+    monkeypatch.setattr(thread_engine, "PART_BYTES", 16 * ROW_BYTES)
+    found = VectorizedTrainer(problem, placement="threads").fit(TRIAL)
+    for one, other in zip(expected, found, strict=True):
+        np.testing.assert_allclose(other, one, 1e-5, 1e-7)
+
+
+def whole(problem: Problem) -> Problem:
+    """The problem of a final fit: all rows, and none to validate."""
+    fold = Split(np.arange(len(problem.target)), np.arange(0))
+    return replace(problem, folds=(fold,), statistics=problem.statistics[:1])

@@ -17,18 +17,15 @@ from ...compat.keras import compute_output_shape
 from ...data.statistics import clamp_answers
 from ...data.target_transform import inverse_transform_target, transform_target
 from ...errors import TrainingError
-from ...models.named_inputs import pack_inputs, split_features
+from ...models.named_inputs import pack_inputs
 from ...trial import TrialSpec, Value, derive_seed
 from ..batching import batch_size
-from ..class_weights import class_weights, get_class_indices
 from ..compiled_model import (
     clone_compiled_optimizer,
     logits_to_probabilities,
-    takes_class_indices,
     takes_logits,
 )
 from ..fold_weights import draw_fold_weights, make_fold_batches
-from ..input_layout import find_layout
 from ..layer_adaptation import adapt_layers
 from ..losses import make_loss
 from ..optimizers import make_optimizer
@@ -37,6 +34,7 @@ from ..problem import Problem
 from ..schedules import is_scheduled
 from ..weight_initialization import build_blueprint
 from .fit_thread import FitThread
+from .fold_data import PREDICTED_ROWS, FoldData
 from .hypermodel_fit import build_hypermodel, find_hypermodel, run_hypermodel_fit
 from .own_training import (
     find_epoch_loss,
@@ -49,7 +47,6 @@ from .shared_model import Evaluation
 if TYPE_CHECKING:
     import keras
 
-PREDICTED_ROWS = 1024  # predicted at once
 PROBED_ROWS = 4  # rows for trying `evaluate`
 
 
@@ -67,7 +64,6 @@ class FoldFit:
         self._problem, self._params, self._trial, self._fold = problem, params, trial, fold
         self._statistics = problem.get_statistics(params)[fold]
         self.model = self._make_model()
-        self._takes_indices = takes_class_indices(getattr(self.model, "loss", None))
         self._fit = FitThread(self._run_fit)
         self._epoch = 0
         self.evaluation: Evaluation | None = None  # after the last epoch
@@ -140,7 +136,7 @@ class FoldFit:
             seed = self._fold_seed("weights")
             drawn = draw_fold_weights(self._problem, self._params, plan, fold=self._fold, seed=seed)
             model.set_weights(drawn)
-        split = self._split_features
+        split = self._data.split_inputs
         adapt_layers(model, make_fold_batches(self._problem, self._params, self._fold, split))
         seeds = [v for v in model.variables if v.name == "seed_generator_state"]
         for place, variable in enumerate(seeds):
@@ -155,8 +151,8 @@ class FoldFit:
             model.compile(make_optimizer(self._params), loss)
 
     def _check_output(self, model: keras.Model) -> None:
-        self._layout = find_layout(self._problem, model, self._params)
-        shape = self._structure = self._compute_output_shape(model)
+        self._data = FoldData(self._problem, self._params, self._fold, model)
+        shape = self._data.structure = self._compute_output_shape(model)
         if isinstance(shape, tuple) and (not shape or shape[0] is None):
             self._problem.require_output_shape(shape)
             return
@@ -167,56 +163,11 @@ class FoldFit:
     def _compute_output_shape(self, model: keras.Model) -> Any:
         import keras
 
-        if not self._layout:
+        if not self._data.layout:
             return compute_output_shape(model, self._problem.row_shape)
-        given = {each.name: keras.KerasTensor((None, *each.shape)) for each in self._layout}
+        given = {each.name: keras.KerasTensor((None, *each.shape)) for each in self._data.layout}
         answer = model.compute_output_spec(pack_inputs(model, given))
         return keras.tree.map_structure(lambda part: tuple(part.shape), answer)
-
-    # -- the data ---------------------------------------------------------------------------
-
-    def _gather(self, rows: np.ndarray) -> tuple[Any, Any]:
-        """Return features and targets of some rows for `fit`."""
-        problem, s = self._problem, self._statistics
-        target = problem.target[rows]
-        if problem.task == "regression":
-            unit = (s.target_center, s.target_scale, problem.target_transforms)
-            target = transform_target(np, target, *unit)
-        if self._takes_indices:
-            target = target.argmax(axis=1)[:, None].astype(np.float32)
-        return self._split_features(s.apply(problem.take(rows))), self._split_target(target)
-
-    def _split_features(self, features: np.ndarray) -> Any:
-        """Split the features by input, if there are several."""
-        from keras import ops
-
-        if not self._layout:
-            return features
-        parts = split_features(features, self._layout)
-        arrays = {name: np.asarray(ops.convert_to_numpy(part)) for name, part in parts.items()}
-        return pack_inputs(self.model, arrays)
-
-    def _split_target(self, target: np.ndarray) -> Any:
-        """Split the target's columns by output, if there are several."""
-        if isinstance(self._structure, Mapping):
-            parts = self._split_columns(target, list(self._structure.values()))
-            return dict(zip(self._structure, parts, strict=True))
-        if isinstance(self._structure, list):
-            return self._split_columns(target, self._structure)
-        return target
-
-    def _split_columns(self, target: np.ndarray, shapes: list[Any]) -> list[np.ndarray]:
-        return np.split(target, np.cumsum([shape[-1] for shape in shapes])[:-1], axis=1)
-
-    def _row_weights(self, rows: np.ndarray) -> np.ndarray | None:
-        """Compute the weights of rows and classes; None if all are equal."""
-        problem = self._problem
-        weights = None if problem.weights is None else problem.weights[rows].astype(np.float32)
-        classes = class_weights(problem, self._params, self._fold)
-        if classes is not None and (classes != 1).any():
-            of_class = classes[get_class_indices(problem.target[rows])]
-            weights = of_class if weights is None else weights * of_class
-        return weights
 
     # -- fit --------------------------------------------------------------------------------
 
@@ -224,27 +175,23 @@ class FoldFit:
         """Run the whole training, in the thread."""
         split = self._problem.folds[self._fold]
         gates = self._make_gates(hand_over, split.validation)
-        x, y = self._gather(split.train)
         arguments: dict[str, Any] = {"verbose": 0}
-        weights = self._row_weights(split.train)
-        if weights is not None:
-            arguments["sample_weight"] = weights
         if len(split.validation) and self._can_evaluate(split.validation):
-            own = None if self._problem.weights is None else self._problem.weights[split.validation]
-            arguments["validation_data"] = (
-                *self._gather(split.validation),
-                *([] if own is None else [own]),
-            )
+            arguments["validation_data"] = self._data.make_validation_data(split.validation)
         defaults = {"batch_size": batch_size(self._params), "epochs": self._trial.epochs}
         if self._hypermodel is not None:
+            x, y, *weights = self._data.gather_weighted(split.train)
+            if weights:
+                arguments["sample_weight"] = weights[0]
             run_hypermodel_fit(
                 self._hypermodel, self.model, self._params, (x, y), gates, defaults, arguments
             )
             return
         for span in self._enter_phases():
             own = make_callbacks(self._problem, self._params)
-            given = {**defaults, **span, **arguments}
-            self.model.fit(x, y, callbacks=[gates[0], *own, gates[1]], **given)
+            data, more = self._data.make_training_data(split.train, span.get("initial_epoch", 0))
+            given = {**defaults, **span, **arguments, **more}
+            self.model.fit(*data, callbacks=[gates[0], *own, gates[1]], **given)
 
     def _enter_phases(self) -> Iterator[dict[str, int]]:
         """Prepare the model for one phase after another; yield the arguments of each `fit`."""
@@ -274,7 +221,7 @@ class FoldFit:
         model = self._problem.make_own_builder(self._params, self._trial.seed)()
         self._compile(model)
         try:
-            model.evaluate(*self._gather(rows[:PROBED_ROWS]), verbose=0)
+            model.evaluate(*self._data.gather(rows[:PROBED_ROWS]), verbose=0)
         except Exception:
             return False
         return True
@@ -286,7 +233,7 @@ class FoldFit:
         import keras
 
         fold, trial, params, phases = self, self._trial, self._params, self._problem.phases
-        x = self._gather(validation)[0] if len(validation) else None
+        x = self._data.make_predicted_data(validation)
 
         class EpochStart(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
             """Sets the learning rate, and the `val_loss` of a final fit to what the search saw."""
