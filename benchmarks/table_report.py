@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from ratings import show_ratings
 
+from hpsearch.models import FAMILIES
 from hpsearch.training.metrics import METRICS
 
 PAGE = Path(__file__).parent / "tables.md"
@@ -101,11 +102,11 @@ def show_coverage(records: list[dict[str, Any]]) -> None:
 
 
 def show_losses(errors: dict[str, dict[str, float]]) -> None:
-    """Print by how much the error of each model exceeds each other one's, where it does."""
+    """Print by how much the error of each family exceeds each other model's, where it does."""
     models = list(dict.fromkeys(model for row in errors.values() for model in row))
     print("\n| model | has a larger error than | on | by |")
     print("|---|---|---|---|")
-    for model in models:
+    for model in (m for m in models if m.partition(",")[0] in FAMILIES):
         for other in models:
             both = {name: r for name, r in errors.items() if model in r and other in r}
             excess = {
