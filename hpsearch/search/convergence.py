@@ -22,7 +22,7 @@ from ..trial import Direction, Trial, is_score, orient
 logger = logging.getLogger("hpsearch.search")
 
 CONVERGED = "converged"  # the cause in `SearchEnded`
-PATIENCE = 15  # finished trials since the best one, before which a search never converges
+PATIENCE = 10  # finished trials since the best one, before which a search never converges
 INTERVAL = 5  # finished trials between two checks, each of which fits the process
 
 
