@@ -41,7 +41,8 @@ def open_rows(
     """Convert rows in memory or batches to a table.
 
     Args:
-        value: What `open_memory` reads, or batches.
+        value: What `open_memory` reads, batches, or what `fit` takes: (x, y) with named arrays in
+            x, or (x, y, sample_weight).
         data: The declaration.
         name: The name of the source.
         cache: The folder for rows that exceed the memory; None: these are refused.
@@ -49,6 +50,8 @@ def open_rows(
     Raises:
         DataError: If the value is neither, or with the number of a batch that cannot be used.
     """
+    if _is_keras_arguments(value):
+        return _read_arguments(tuple(value), data, name)
     if not is_feed(value):
         return open_memory(value, data, name, cache)
     if isinstance(value, Iterator):
@@ -72,6 +75,25 @@ def open_rows(
         rows = gather_rows((batch.table for batch in batches), limit)
         return rows.add_to(reader.make_source(name, rows.table))
     return _read_into_memory(batches, reader, name, limit, reason, is_shuffled=is_shuffled)
+
+
+def _is_keras_arguments(value: Any) -> bool:
+    """Whether a value is (x, y) with a dict of arrays as x, or (x, y, sample_weight)."""
+    if not isinstance(value, tuple | list) or len(value) not in (2, 3):
+        return False
+    if isinstance(value[0], Mapping):
+        return True
+    return len(value) == 3 and isinstance(value[0], np.ndarray)
+
+
+def _read_arguments(arguments: tuple[Any, ...], data: DataSpec, name: str) -> SourceTable:
+    """Convert the arguments of `fit` to a table, as one batch."""
+    reader = BatchReader(data)
+    try:
+        (batch,) = reader.read(iter([arguments]), are_batches=True)
+    except DataError as error:
+        raise DataError(str(error).removeprefix("batch 1: ")) from None
+    return reader.make_source(name, batch.table, batch.array)
 
 
 def _find_memory_reason(first: Batch, *, is_known: bool, is_shuffled: bool) -> str:

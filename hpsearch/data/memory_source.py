@@ -182,6 +182,8 @@ def source_from_arrays(
     name: str, x: np.ndarray, y: np.ndarray, targets: tuple[str, ...]
 ) -> SourceTable:
     """Convert a 2-D array to columns; keep rows of more dimensions as arrays."""
+    if x.shape[:1] == (0,):
+        raise DataError(f"X has shape {x.shape}: there are no rows")
     if x.ndim < 3:
         return SourceTable(name, arrays_to_table(x, y, None, targets), targets)
     labels = arrays_to_table(np.zeros((len(x), 0)), y, None, targets)

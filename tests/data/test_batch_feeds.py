@@ -163,3 +163,22 @@ class RaisingFeed(Feed):
     def __iter__(self):
         yield from self.batches
         raise IndexError("disk is full")
+
+
+def test_what_fit_takes_is_read_as_one_batch(load_memory):
+    """Named inputs, each a group of columns, and sample weights."""
+    rng = np.random.default_rng(0)
+    y = np.arange(40) % 2
+    given = {"wide": rng.normal(size=(40, 2)), "age": rng.normal(size=40)}
+    weights = np.linspace(0.5, 1, 40)
+    dataset = load_memory((given, y, weights), task="binary", test_fraction=0.0)
+    assert {"wide": ("wide[0]", "wide[1]")} == dict(dataset.inputs)
+    assert {"wide[0]", "wide[1]", "age"} == {c.name for c in dataset.schema.columns}
+    np.testing.assert_allclose(weights, dataset.weights, rtol=1e-6)
+    rows = load_memory((np.ones((40, 1)) * y[:, None], y, weights), test_fraction=0.0)
+    np.testing.assert_allclose(weights, rows.weights, rtol=1e-6)
+    for wrong in (({"a": y, "b": y[:30]}, y), (given, y, weights[:30])):
+        with pytest.raises(DataError, match=r"^the numbers of rows differ: x\..* 30"):
+            load_memory(wrong)
+    with pytest.raises(DataError, match=r"X has shape \(0, 3\): there are no rows"):
+        load_memory((np.zeros((0, 3)), np.zeros(0)))
