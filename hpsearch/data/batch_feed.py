@@ -17,7 +17,8 @@ import numpy as np
 from ..errors import DataError
 from ..spec.data_spec import DataSpec
 from .arrays import normalize_rows
-from .batch_parts import Batch, BatchReader
+from .batch_parts import Batch, BatchReader, convert_inputs
+from .endless_feed import hash_rows, refuse_endless
 from .memory_source import open_memory
 from .source_table import SourceTable, normalize_source
 from .spilled_rows import CELL_BYTES, GIB, RowLimit, gather_rows, make_row_limit
@@ -63,6 +64,8 @@ def open_rows(
     reader = BatchReader(data)
     are_batches = hasattr(value, "num_batches") or "torch" in _list_libraries(value)
     batches = reader.read(_iterate(value), are_batches=are_batches)
+    if count is None:
+        batches = refuse_endless(batches)
     first = next(batches, None)
     if first is None:
         raise DataError("there are no rows")
@@ -103,6 +106,17 @@ def _find_memory_reason(first: Batch, *, is_known: bool, is_shuffled: bool) -> s
     if is_shuffled:
         return "they come in another order at each reading (remove the shuffling)"
     return "" if first.array is None else "they are arrays"
+
+
+def iter_inputs(value: Any) -> Iterator[Any]:
+    """Iterate over the inputs of batches, in their order, for predictions; see `convert_inputs`.
+
+    Raises:
+        DataError: With the number of a batch that cannot be read.
+    """
+    _count_elements(value)
+    for number, element in enumerate(_iterate(value), 1):
+        yield convert_inputs(element, f"batch {number}")
 
 
 def is_feed(value: Any) -> bool:
@@ -220,9 +234,4 @@ def _read_into_memory(
 
 def _sort_by_content(table: Any, array: np.ndarray | None) -> np.ndarray:
     """Return an order of the rows that depends on their contents alone."""
-    from pandas.util import hash_pandas_object
-
-    frame = table.to_pandas()
-    if array is not None:
-        frame = frame.assign(**{"": [row.tobytes() for row in array]})
-    return np.argsort(hash_pandas_object(frame, index=False).to_numpy(), kind="stable")
+    return np.argsort(hash_rows(table, array), kind="stable")

@@ -159,8 +159,37 @@ class BatchReader:
         if name == DEFAULT_WEIGHTS_NAME:
             return (self._weights,)
         if name == "x":
-            return tuple(f"x{k}" for k in range(len(_split(array))))
+            return _name_array_columns(len(_split(array)))
         return _name_split(name[2:], array)
+
+
+def convert_inputs(element: Any, where: str) -> Any:
+    """Convert the x of an element, which may have y and weights beside it, for a prediction.
+
+    Returns:
+        A `pyarrow.Table`; an array (n_rows, *shape) if its rows have two dimensions or more.
+
+    Raises:
+        DataError: If it is a single row.
+    """
+    import pyarrow as pa
+
+    x = element[0] if isinstance(element, tuple | list) and element else element
+    arrays = _name_arrays("x", x, where)
+    if any(array.ndim == 0 for array in arrays.values()):
+        raise DataError(f"{where} is a single row: give batches, with batch(n)")
+    if (array := _find_array(arrays)) is not None:
+        return array
+    columns: dict[str, Any] = {}
+    for name, array in arrays.items():
+        parts = _split(array)
+        own = _name_split(name[2:], array) if name != "x" else _name_array_columns(len(parts))
+        columns |= dict(zip(own, map(np.ascontiguousarray, parts), strict=True))
+    return pa.table({name: pa.array(values) for name, values in columns.items()})
+
+
+def _name_array_columns(n: int) -> tuple[str, ...]:
+    return tuple(f"x{k}" for k in range(n))
 
 
 def _split_element(element: Any, targets: Sequence[str], where: str) -> Arrays:

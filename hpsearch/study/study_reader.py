@@ -102,8 +102,9 @@ class StudyReader:
         """Predict each row with the winner.
 
         Args:
-            rows: A data frame with the raw columns of the study's table, in any order; or an array
-                (n_rows, *shape) if the study was trained on arrays.
+            rows: A data frame with the raw columns of the study's table, in any order; an array
+                (n_rows, *shape) if the study was trained on arrays; or batches as `tune` takes
+                them, with or without targets, which are predicted one after another.
             interval: Level of prediction intervals, 0.5 to 0.99: adds the columns `low` and
                 `high` (`low_<target>` and `high_<target>` of several targets), or the column
                 `set`, a JSON list of classes.
@@ -117,7 +118,7 @@ class StudyReader:
                 the level `interval`; the message names the column, the cell or the levels.
         """
         options = {} if interval is None else {"interval": interval}
-        answers = self.model.answer(rows, **options)
+        answers = self._answer(rows, **options)
         wanted = [name for name in answers if not name.startswith("probability_")]
         return answers[wanted[0]] if len(wanted) == 1 else answers[wanted]
 
@@ -127,11 +128,27 @@ class StudyReader:
         Raises:
             ValueError: If the study is a regression.
         """
-        answers = self.model.answer(rows)
+        answers = self._answer(rows)
         found = answers.filter(regex="^probability_")
         if found.empty:
             raise ValueError(f"{self.history.name} predicts numbers, not classes: use predict")
         return found.rename(columns=lambda name: name.removeprefix("probability_"))
+
+    def _answer(self, rows: Any, **options: float) -> Any:
+        from ..data.batch_feed import is_feed, iter_inputs
+
+        if not is_feed(rows):
+            return self.model.answer(rows, **options)
+        if self.model.schema.window is not None:
+            raise ValueError(
+                f"{self.history.name} predicts windows, which reach over batches: give a data frame"
+            )
+        answers = [self.model.answer(inputs, **options) for inputs in iter_inputs(rows)]
+        if not answers:
+            raise ValueError("there are no rows")
+        from pandas import concat  # heavy
+
+        return concat(answers, ignore_index=True)
 
     def report(self, path: Path | str | None = None) -> Path:
         """Write the study's HTML report to `path`, by default `report.html` in its folder."""

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from hpsearch.data import endless_feed
 from hpsearch.errors import DataError
 
 N = 60
@@ -21,10 +22,12 @@ class Feed:
         return len(self.batches)
 
 
-class EndlessFeed(Feed):
+class UncountedFeed(Feed):
     def __len__(self):
         raise TypeError("unknown")
 
+
+class EndlessFeed(UncountedFeed):
     def __iter__(self):
         while True:
             yield from self.batches
@@ -125,6 +128,24 @@ def test_rows_that_exceed_the_memory_are_mapped(load_memory, tmp_path):
     endless = EndlessFeed(*split(x, y))
     with pytest.raises(DataError, match=r"first 92 rows need .* not known where they end"):
         load_memory(endless, cache=tmp_path / "cache", memory_gib=5e-6)
+
+
+def test_batches_that_begin_again_are_refused_after_a_window_of_rows(load_memory):
+    x, y = numbers()
+    endless = EndlessFeed(*split(x, y, size=7))
+    with pytest.raises(DataError, match="the rows repeat after 60, so it may not end: remove"):
+        load_memory(endless)
+    rows = np.repeat(np.arange(40.0), 50)[:, None]
+    finite = UncountedFeed(*split(np.tile(rows, (2, 1)), np.tile(rows[:, 0] > 20, 2), size=100))
+    assert 3200 == len(load_memory(finite).rows)  # of 4,000; the others are locked
+
+
+def test_batches_of_unknown_number_have_a_limit_of_rows(load_memory, monkeypatch):
+    monkeypatch.setattr(endless_feed, "MAX_ROWS", 50)
+    x, y = numbers()
+    with pytest.raises(DataError, match="more than 50 rows, so it may not end: remove repeat"):
+        load_memory(UncountedFeed(*split(x, y)))
+    assert len(load_memory(Feed(*split(x, y))).rows)
 
 
 X, Y = numbers()
