@@ -68,12 +68,17 @@ def order_training_rows(
     if not on_disk or features.nbytes <= WINDOW_BYTES:
         taken: np.ndarray = train[draw_epoch_order(derive_order_seed(train), epoch, len(train))]
         return taken
-    n_rows = len(features)
-    order = draw_disk_order(n_rows, epoch, n_rows, features.nbytes // n_rows)
-    is_training = np.zeros(n_rows, bool)
+    order = draw_common_order(features, epoch)
+    is_training = np.zeros(len(features), bool)
     is_training[train] = True
     chosen: np.ndarray = order[is_training[order]]
     return chosen
+
+
+def draw_common_order(features: np.ndarray, epoch: int) -> np.ndarray:
+    """Draw an order of all rows, of which each fold takes its own."""
+    n_rows = len(features)
+    return draw_disk_order(n_rows, epoch, n_rows, features.nbytes // n_rows)
 
 
 def draw_disk_order(seed: int, epoch: int, n_rows: int, row_bytes: int) -> np.ndarray:

@@ -26,11 +26,13 @@ from .device_health import is_out_of_memory, require_device
 from .group_factory import GroupFactory
 from .program_cache import ProgramCache
 from .segment import MAX_EPOCHS_PER_CALL
+from .streamed_group import stream_epoch
 from .template import Templates
 from .tile_entry import TileEntry, is_last
 from .tile_group import TileGroup, TooLargeError
 
 REPORT_INTERVAL = 0.3  # seconds between two answers of the device, approximately
+ForGroups = Callable[[Callable[[TileGroup], int]], int]  # runs a step of every group
 Key = tuple[tuple[int, int], ...]  # of a population: number and attempt of each trial
 Reports = Generator[list[EpochReport] | TrialResult, Collection[int] | None, None]
 
@@ -53,6 +55,7 @@ class BatchEngine:
         self.problem = problem
         self.templates = Templates(problem)
         self.factory = GroupFactory(problem, data, programs)
+        self._stream = data.stream
         self._groups: dict[str, TileGroup] = {}
         self._epoch_seconds = 0.0  # of the last call; 0: unknown
         self._rounds = 0  # number of populations started
@@ -102,7 +105,7 @@ class BatchEngine:
         group.admit()
         while entry.epoch < trial.epochs:
             epoch = entry.epoch
-            group.start(MAX_EPOCHS_PER_CALL)
+            self._start_epochs(lambda step: step(group), MAX_EPOCHS_PER_CALL, judged=False)
             group.finish()
             while entry.measured:
                 require_finite_loss(entry.measured.popleft()[0], epoch)
@@ -184,10 +187,9 @@ class BatchEngine:
         """Train some epochs of all groups; the measurements are stored in their trials."""
         began, most = time.perf_counter(), self._epochs_per_call()
 
-        def start(group: TileGroup) -> int:
+        def admit(group: TileGroup) -> int:
             group.admit()
             group.compact()
-            group.start(most)
             return 0
 
         def finish(group: TileGroup) -> int:
@@ -196,9 +198,22 @@ class BatchEngine:
             return epochs
 
         self._begin_ahead()
-        self._for_groups(start)
+        self._for_groups(admit)
+        self._start_epochs(self._for_groups, most)
         if epochs := self._for_groups(finish):
             self._epoch_seconds = (time.perf_counter() - began) / epochs
+
+    def _start_epochs(self, for_groups: ForGroups, most: int, *, judged: bool = True) -> None:
+        """Start at most `most` epochs of groups; of streamed rows one, the lowest."""
+        if self._stream is not None:
+            stream_epoch(self._stream, for_groups, judged=judged)
+            return
+
+        def start(group: TileGroup) -> int:
+            group.start(most)
+            return 0
+
+        for_groups(start)
 
     def _for_groups(self, step: Callable[[TileGroup], int]) -> int:
         """Run a step of every group; return the largest result. Errors stay with their group."""

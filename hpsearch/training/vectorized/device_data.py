@@ -15,16 +15,14 @@ import jax
 import numpy as np
 
 from ...data.statistics import Statistics
-from ...errors import TrainingError
 from ...trial import Value
 from ..batching import derive_order_seed, order_training_rows
 from ..problem import Problem
 from .device_health import device_memory
+from .row_stream import ROWS_SHARE, RowStream
 
 EVALUATION_ROWS = 2048  # rows evaluated at once
 ORDER_BYTES = 1 << 26  # of row orders that are kept
-ROWS_SHARE = 0.5  # of an accelerator's memory, for rows that exceed the machine's
-GIB = 1 << 30
 
 
 class DeviceRows(NamedTuple):
@@ -35,6 +33,7 @@ class DeviceRows(NamedTuple):
     weights: Any  # (n_rows,) float32, or None
     last: Any = None  # (n_rows,) int32, where windows end in `features`; None: there are none
     offsets: Any = None  # (n_window,) int32, added to `last`
+    slots: Any = None  # (n_rows,) int32, where rows are in `features`; None: at their index
 
 
 class DeviceFold(NamedTuple):
@@ -101,6 +100,7 @@ class DeviceData:
     scaled: Mapping[str, tuple[DeviceFold, ...]]  # by `scaling`, if it is a hyperparameter
     capacity: int  # rows for which programs have room: the training rows of any fold
     orders: RowOrders
+    stream: RowStream | None = None  # None: the rows are on the device
 
     def folds_of(self, params: Mapping[str, Value]) -> tuple[DeviceFold, ...]:
         """Return the folds with the scaling that a trial's hyperparameters select."""
@@ -117,12 +117,14 @@ def make_device_data(problem: Problem) -> DeviceData:
     On a CPU, aligned rows are not copied, so rows that are mapped from the disk are read from it
     when they are used, and dropped when memory is needed.
 
+    Rows on disk that do not fit in an accelerator's memory are transferred while networks train.
+
     Raises:
-        TrainingError: If rows on disk do not fit in the device's memory.
+        TrainingError: If not even a row fits.
     """
-    _require_device_memory(problem)
+    stream = _make_stream(problem)
     rows = DeviceRows(
-        _put_shared(problem.features),
+        _put_shared(problem.features) if stream is None else None,
         _put_shared(problem.target),
         None if problem.weights is None else _put_shared(problem.weights),
         *(() if problem.windows is None else (problem.windows.last_rows, problem.windows.offsets)),
@@ -134,19 +136,14 @@ def make_device_data(problem: Problem) -> DeviceData:
     }
     # Other folds of the same rows, and all of them in the final fit, then share the programs.
     capacity = max(len(problem.target), *(len(f.train) for f in problem.folds))
-    return DeviceData(rows, folds, scaled, capacity, RowOrders(problem))
+    return DeviceData(rows, folds, scaled, capacity, RowOrders(problem), stream)
 
 
-def _require_device_memory(problem: Problem) -> None:
+def _make_stream(problem: Problem) -> RowStream | None:
     room = device_memory()
     if not problem.on_disk or room is None or problem.features.nbytes <= ROWS_SHARE * room:
-        return
-    needed, there = problem.features.nbytes / GIB, ROWS_SHARE * room / GIB
-    raise TrainingError(
-        f"training.trainer: vectorized holds the rows on the device, where they take {needed:.3g} "
-        f"GiB and there are {there:.3g} GiB for them: use trainer: keras_fit, which reads them "
-        "from the disk"
-    )
+        return None
+    return RowStream(problem, room)
 
 
 def _device_folds(problem: Problem, statistics: tuple[Statistics, ...]) -> tuple[DeviceFold, ...]:

@@ -16,6 +16,7 @@ from .device_data import ORDER_BYTES, BatchData, DeviceData
 from .device_stopping import StoppingRules
 from .program import measure_function
 from .program_cache import ProgramCache
+from .streamed_group import StreamedGroup
 from .tile_entry import GroupSize, TileEntry
 from .tile_group import TileGroup
 from .tile_slots import LaneUse
@@ -77,7 +78,8 @@ class GroupFactory:
         rules = StoppingRules(self._early_stopping.scope, self.direction, scores, judged)
         # A custom metric is called by the program, with this problem's folds.
         own = f"{id(self)}" if self._on_host else ""
-        group = TileGroup(
+        kind = TileGroup if self._data.stream is None else StreamedGroup
+        group = kind(
             first.template,
             data,
             rules,

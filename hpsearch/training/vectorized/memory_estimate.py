@@ -16,8 +16,8 @@ def count_fitting_trials(problem: Problem, trials: Sequence[TrialSpec]) -> int |
     Their programs are compiled as in training, and report the memory that they need.
 
     Returns:
-        None if the device does not report its memory, as a CPU, or if the model cannot be
-        vectorised.
+        None if the device does not report its memory, as a CPU, if the model cannot be vectorised,
+        or if rows are transferred part by part.
     """
     session.start_session()
     from .batch_engine import BatchEngine
@@ -30,7 +30,10 @@ def count_fitting_trials(problem: Problem, trials: Sequence[TrialSpec]) -> int |
     metrics = [problem.get_metric(name) for name in problem.metrics]
     on_device = [metric for metric in metrics if not metric.needs_numpy]
     programs = ProgramCache(on_device, threads=True, precision=problem.precision)
+    data = make_device_data(problem)
+    if data.stream is not None:
+        return None
     try:
-        return BatchEngine(problem, make_device_data(problem), programs).count_fitting(trials)
+        return BatchEngine(problem, data, programs).count_fitting(trials)
     except UnsuitableError:
         return None

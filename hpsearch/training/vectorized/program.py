@@ -388,6 +388,8 @@ def _scaled_target(recipe: Recipe, rows: DeviceRows, fold: DeviceFold, taken: An
 def _scaled_features(rows: DeviceRows, fold: DeviceFold, taken: Any) -> Any:
     """Return the scaled features of the rows; see `Statistics.apply`."""
     places = taken
+    if rows.slots is not None:
+        places = _gather_rows(rows.slots, taken)
     if rows.last is not None:
         places = _gather_rows(rows.last, taken)[:, None] + rows.offsets
     x = _gather_rows(rows.features, places).astype(jnp.float32)

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from ..counter_random import hash_bits, random_bits
-from .device_data import BatchData, DeviceFold, DeviceRows
+from .device_data import BatchData, DeviceRows
 from .device_stopping import StoppingRules, update_control
 from .layers import make_lane_masks
 from .program import (
@@ -27,7 +27,6 @@ from .program import (
     LaneState,
     Recipe,
     RowChunk,
-    evaluate_function,
     gradients_function,
     spread_factors,
     with_decay_share,
@@ -35,14 +34,13 @@ from .program import (
 )
 from .schedule_rates import Plateau, rate_at, shares_at
 from .template import TrialNumbers
+from .tile_evaluation import evaluation_function
+from .tile_lanes import BY_FOLD, BY_TRIAL, make_lanes
 from .tile_state import Tiles, numbers_axes, put_tile, take_tile
 from .update import flatten_arrays
 
 MAX_EPOCHS_PER_CALL = 16  # of a tile in one call, at most
 TRAINED, ENDED = 1.0, 2.0  # the last figure of an epoch; 0: the trial was not trained
-# The axes over which `make_lanes` maps: first folds, then the trials of each.
-BY_FOLD: Any = Lane._make((None, None, 0, 0, 0, None, None))
-BY_TRIAL: Any = Lane._make((0, 0, 0, None, 0, 0, 0))
 N_AFTER = 3  # figures after the metrics: smallest and largest prediction, `TRAINED` or `ENDED`
 
 
@@ -134,21 +132,48 @@ def epoch_function(
         orders = tile_orders(tile.epoch, active, data, n_orders, beyond=recipe.rows)
         state, loss = train(tile, active, orders, size, data)
         lanes = make_lanes(tile.numbers, data.folds)
-        n_folds, n_trials = tile.control.stopped.shape
-        if rules.judged:
-            predictions, figures = judge(state, lanes, data.rows)
-        else:
-            predictions = tile.control.predictions
-            figures = jnp.zeros((1 + N_AFTER - 1, n_folds, n_trials), jnp.float32)
-        figures = jnp.concatenate([loss[None], figures, jnp.zeros((1, n_folds, n_trials))])
-        frozen = tile.control.stopped & (tile.epoch > 0)
-        figures = jnp.where(frozen, tile.control.figures, figures)
-        control = update_control(tile, active, figures, predictions, rules, data)
-        figures = figures.at[-1].set(jnp.where(control.ended, ENDED, TRAINED))
-        figures = jnp.where(active, figures, 0)
-        return Tiles(state, tile.numbers, control, tile.epoch + active), figures
+        predictions, figures = judge(state, lanes, data.rows) if rules.judged else (None, None)
+        return finish_epoch(state, tile, active, loss, predictions, figures, rules, data)
 
     return epoch
+
+
+def finish_epoch(
+    state: LaneState,
+    tile: Tiles,
+    active: Any,
+    loss: Any,
+    predictions: Any,
+    figures: Any,
+    rules: StoppingRules,
+    data: BatchData,
+) -> tuple[Tiles, Any]:
+    """Decide after an epoch which trials end.
+
+    Args:
+        state: The lanes after the epoch.
+        tile: The tile before it.
+        active: Whether a trial was trained, (n_trials,).
+        loss: Training losses, (n_folds, n_trials).
+        predictions: Of the validation rows; None: they were not evaluated.
+        figures: Of `evaluation_function`, or None.
+        rules: The study's rules.
+        data: The data of the tile.
+
+    Returns:
+        The tile and its figures.
+    """
+    n_folds, n_trials = tile.control.stopped.shape
+    if not rules.judged:
+        predictions = tile.control.predictions
+        figures = jnp.zeros((1 + N_AFTER - 1, n_folds, n_trials), jnp.float32)
+    figures = jnp.concatenate([loss[None], figures, jnp.zeros((1, n_folds, n_trials))])
+    frozen = tile.control.stopped & (tile.epoch > 0)
+    figures = jnp.where(frozen, tile.control.figures, figures)
+    control = update_control(tile, active, figures, predictions, rules, data)
+    figures = figures.at[-1].set(jnp.where(control.ended, ENDED, TRAINED))
+    figures = jnp.where(active, figures, 0)
+    return Tiles(state, tile.numbers, control, tile.epoch + active), figures
 
 
 class TileOrders(NamedTuple):
@@ -187,19 +212,6 @@ def epoch_rows(rows: Any, n_train: Any, seed: Any, epoch: Any) -> Any:
     bits = random_bits(jnp, index, seed, epoch)
     padding = (index >= n_train).astype(jnp.int32)
     return jax.lax.sort((padding, bits, index, rows), num_keys=3)[3]
-
-
-def make_lanes(numbers: TrialNumbers, folds: DeviceFold) -> Lane:
-    """Make the lanes of a tile; see `BY_FOLD` and `BY_TRIAL`."""
-    return Lane(
-        numbers.strengths,
-        numbers.arguments,
-        numbers.dropout_seeds,
-        folds,
-        numbers.classes,
-        numbers.depth,
-        numbers.factors,
-    )
 
 
 class StepIndex(NamedTuple):
@@ -295,30 +307,3 @@ def update_function(recipe: Recipe) -> Callable[..., LaneState]:
         return LaneState(vector, found.others, optimizer)
 
     return apply
-
-
-def evaluation_function(
-    recipe: Recipe, measure: Callable[..., Any]
-) -> Callable[..., tuple[Any, Any]]:
-    """Make the function (states, lanes, rows) -> predictions and figures of validation rows."""
-    evaluate = evaluate_function(recipe)
-
-    def lane(state: LaneState, lane: Lane, rows: DeviceRows) -> tuple[Any, Any]:
-        values = [state.vector] if recipe.flat else recipe.network.split(state.vector)
-        kept = recipe.update.final_weights(state.optimizer, values)
-        vector = state.vector if kept is values else flatten_arrays(kept)
-        seen = evaluate(vector, state.others, lane, rows)
-        metrics = measure(seen.predictions, lane.fold, rows)
-        counted = jnp.arange(seen.predictions.shape[0]) < lane.fold.n_validation
-        counted = counted[:, None] & jnp.isfinite(seen.predictions)
-        least = jnp.min(jnp.where(counted, seen.predictions, jnp.inf))
-        largest = jnp.max(jnp.where(counted, seen.predictions, -jnp.inf))
-        after = jnp.stack([least, largest])
-        return seen.predictions, jnp.concatenate([seen.loss[None], metrics, after])
-
-    def judge(states: LaneState, lanes: Lane, rows: DeviceRows) -> tuple[Any, Any]:
-        inner = jax.vmap(lane, (0, BY_TRIAL, None))
-        predictions, figures = jax.vmap(inner, (0, BY_FOLD, None))(states, lanes, rows)
-        return predictions, jnp.moveaxis(figures, -1, 0)
-
-    return judge

@@ -16,6 +16,7 @@ import numpy as np
 from .device_data import BatchData
 from .device_health import device_memory
 from .device_stopping import N_LOSSES, StoppingRules
+from .program import Recipe
 from .program_cache import ProgramCache
 from .segment import MAX_EPOCHS_PER_CALL, N_AFTER, SegmentOrders, segment_function
 from .template import Template, TrialNumbers
@@ -195,6 +196,12 @@ class TileGroup:
         self._slots.resume_paused()
         epochs = self._slots.plan_epochs(min(most, MAX_EPOCHS_PER_CALL))
         self._asked = tuple(map(int, np.flatnonzero(epochs.any(axis=1))))
+        which, sizes, branches = self._find_tiles()
+        count, least = np.int32(len(self._asked)), self._slots.least_active(epochs)
+        return SegmentOrders(which, count, epochs, least, sizes, branches)
+
+    def _find_tiles(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the tiles of the call, and of each its batch size and the size's branch."""
         which, sizes, branches = (np.zeros(self.size.tiles, np.int32) for _ in range(3))
         which[: len(self._asked)] = self._asked
         for tile in self._asked:
@@ -202,8 +209,7 @@ class TileGroup:
             assert some is not None
             sizes[tile] = some.batch_size
             branches[tile] = next(i for i, b in enumerate(self._branches) if b >= sizes[tile])
-        count, least = np.int32(len(self._asked)), self._slots.least_active(epochs)
-        return SegmentOrders(which, count, epochs, least, sizes, branches)
+        return which, sizes, branches
 
     def _require_memory(self, program: Any) -> None:
         """Refuse a group whose program needs more than the device's memory."""
@@ -232,9 +238,8 @@ class TileGroup:
 
     def _segment_program(self, given: tuple[Any, ...]) -> Any:
         def make() -> Any:
-            recipes = [self._template.recipe.with_rows(rows) for rows in self._branches]
             return segment_function(
-                recipes,
+                self._make_recipes(),
                 self._measure,
                 self._rules,
                 n_figures=self._n_figures,
@@ -242,6 +247,10 @@ class TileGroup:
             )
 
         return self._programs.get(f"segment {self._key}", make, given, (0,))
+
+    def _make_recipes(self) -> list[Recipe]:
+        """Return the recipe of each branch."""
+        return [self._template.recipe.with_rows(rows) for rows in self._branches]
 
     def finish(self) -> int:
         """Store in each trial its measurements since `start`; one transfer.

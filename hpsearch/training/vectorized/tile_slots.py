@@ -116,6 +116,17 @@ class TileSlots:
                 epochs[tile][self._epochs[tile] >= standing[self.size.orders]] = 0
         return epochs
 
+    def plan_epoch_of(self, epoch: int) -> np.ndarray:
+        """Return which trials train the next epoch and stand at `epoch`, (n_tiles, n_trials)."""
+        planned: np.ndarray = (self.plan_epochs(1) > 0) & (self._epochs == epoch)
+        return planned
+
+    def find_lowest_epoch(self) -> int | None:
+        """Return the lowest epoch at which a trial that trains stands; None: none trains."""
+        self.resume_paused()
+        standing = self._epochs[self._left > 0]
+        return int(standing.min()) if standing.size else None
+
     @staticmethod
     def least_active(epochs: np.ndarray) -> np.ndarray:
         """Return with how many trained trials a tile's call goes on, (n_tiles,)."""
