@@ -17,6 +17,7 @@ from .cells import read_number_column
 from .images import read_all_images
 
 FEATURE_KEYS = ("X", "x", "x_train", "X_train")
+NOT_AN_ARRAY = "it holds no array of numbers"  # numpy takes any other file for a pickle
 
 
 def to_array(values: Any, name: str) -> np.ndarray:
@@ -132,7 +133,11 @@ def read_prediction_rows(source: Path, shape: Sequence[int]) -> tuple[np.ndarray
         found = np.load(source, allow_pickle=False)
         rows = found if isinstance(found, np.ndarray) else _find_features(found)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"not readable as NPY or NPZ: {error}") from None
+        reason = NOT_AN_ARRAY if "pickled" in str(error) else str(error)
+        raise DataError(
+            f"not readable as NPY or NPZ: {reason}. The model takes rows of shape {tuple(shape)}, "
+            "from such a file or a folder of images"
+        ) from None
     rows = normalize_rows(rows)
     return (reshape_rows(rows, shape) if rows.shape[1:] != tuple(shape) else rows), []
 
