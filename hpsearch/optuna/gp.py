@@ -20,8 +20,9 @@ class GPSampler(GaussianProcessSampler):
     and SciPy.
 
     A suggestion depends only on the seed, the trial's number and the other trials, so a study that
-    is continued with a new sampler equals an uninterrupted one. Several objectives are combined
-    with random weights (ParEGO). Optuna's constraints (`constraints_func`) are ignored.
+    is continued with a new sampler equals an uninterrupted one. Two or three objectives are
+    improved by the hypervolume of their front, more are combined with random weights (ParEGO).
+    Constraints are those of `Trial.set_constraint`.
 
     Args:
         seed: Seed of all random draws.

@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hpsearch.search.gp.acquisition import (
-    Acquisition,
-    log_expected_improvement,
-    maximize_acquisition,
-)
+from hpsearch.search.gp.acquisition import Acquisition, maximize_acquisition
 from hpsearch.search.gp.kernel import Features
 from hpsearch.search.gp.model import fit_hyperparameters, fit_posterior
 from hpsearch.search.gp.model_space import ModelParameter, ModelSpace
+from hpsearch.search.gp.terms import Improvement, log_expected_improvement
 from hpsearch.search.gp.warp import Scores
 
 SPACE = ModelSpace(
@@ -35,7 +32,8 @@ def acquisition():
         rows, features.owners, scores, fit_hyperparameters(rows, features.owners, scores)
     )
     mean, _ = posterior.predict(rows)
-    return Acquisition(SPACE, features, posterior, float(mean.min())), points[np.argsort(mean)]
+    terms = (Improvement(posterior, float(mean.min())),)
+    return Acquisition(SPACE, features, terms), points[np.argsort(mean)]
 
 
 def everywhere(point):

@@ -1,12 +1,15 @@
 """The Gaussian process sampler in Optuna studies."""
 
+import math
+
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from hpsearch.search.gp import GaussianProcessSampler, ModelParameter, gp_sampler
+from hpsearch.search.gp import GaussianProcessSampler, ModelParameter, gp_sampler, study_model
+from hpsearch.search.gp.observations import collect_objectives
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -183,6 +186,58 @@ def test_several_objectives_are_improved_together():
     assert max(late) > 1.5
 
 
+def test_the_reports_of_pruned_trials_with_several_objectives_are_learned():
+    """Each objective has the best report of a pruned trial, with its progress."""
+    x = {"x": SPACE[0].distribution}
+    trials = [
+        optuna.trial.create_trial(
+            state=state,
+            values=[1.0 + v, 7.0 - v] if state == TrialState.COMPLETE else None,
+            params={"x": v},
+            distributions=x,
+            user_attrs={"objective_reports": [[3.0 + v, None], [2.0 + v, 7.0 - v]][:steps]},
+        )
+        for state, v, steps in (
+            (TrialState.COMPLETE, 0.0, 2),
+            (TrialState.COMPLETE, 1.0, 2),
+            (TrialState.PRUNED, 2.0, 2),
+            (TrialState.PRUNED, 3.0, 1),
+        )
+    ]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    first, second = collect_objectives(trials, [False, False])
+    assert [1.0, 2.0, 4.0, 6.0] == [o.value for o in first]
+    assert [7.0, 6.0, 5.0, 7.0] == [o.value for o in second]  # the last is not known: the worst
+    assert [True, True, True, False] == [o.progress == 0 for o in first]
+    assert [0.0, 0.0, 0.0, math.inf] == [o.error for o in second]
+
+
+def test_measured_constraints_are_learned_and_the_best_feasible_is_improved():
+    """The best point, 0, is infeasible; the best feasible one is at 1."""
+    made = study(space=SPACE[:1])
+    for _ in range(24):
+        asked = made.ask()
+        x = asked.suggest_float("x", -5, 5)
+        asked.set_constraint("at least", 1 - x)
+        made.tell(asked, x * x)
+    late = [t.params["x"] for t in made.trials[16:]]
+    assert all(0.9 < x < 1.1 for x in late)
+    assert 1 == pytest.approx(min(x for x in late if x >= 1), abs=0.01)
+
+
+def test_without_a_feasible_trial_one_is_looked_for():
+    made = study(space=SPACE[:1])
+    for number in range(20):
+        if number < 12:
+            made.enqueue_trial({"x": -4 + number / 4})
+        asked = made.ask()
+        x = asked.suggest_float("x", -5, 5)
+        asked.set_constraint("close to 4.5", abs(x - 4.5) - 0.2)
+        made.tell(asked, x * x)
+    assert any(abs(t.params["x"] - 4.5) <= 0.2 for t in made.trials[12:])
+
+
 def test_trials_of_another_space_are_left_out():
     made = study(space=SPACE)
     other = {"kind": CategoricalDistribution(("a", "z"))}
@@ -200,8 +255,10 @@ class TestManyAtOnce:
         fits, read = [], []
         made = study(space=SPACE)
         run(made, wide, 20)
-        fit, encode = gp_sampler.fit_trial_model, gp_sampler._encode_point
-        monkeypatch.setattr(gp_sampler, "fit_trial_model", lambda *a: fits.append(a) or fit(*a))
+        fit, encode = study_model.fit_trial_model, gp_sampler._encode_point
+        monkeypatch.setattr(
+            study_model, "fit_trial_model", lambda *a, **k: fits.append(a) or fit(*a, **k)
+        )
         monkeypatch.setattr(gp_sampler, "_encode_point", lambda *a: read.append(a) or encode(*a))
         with made.sampler.batch():
             for _ in range(200):

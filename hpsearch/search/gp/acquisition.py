@@ -1,4 +1,4 @@
-"""Expected improvement, and its maximization over a mixed, conditional space.
+"""An acquisition function, and its maximization over a mixed, conditional space.
 
 Candidates come from the whole space and from around the best points. They are refined by gradients
 along axes that are fine enough, then by one-parameter moves along all other axes.
@@ -6,18 +6,16 @@ along axes that are fine enough, then by one-parameter moves along all other axe
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
-from scipy.special import erfcx, log_ndtr
 
 from .axes import Array, ContinuousAxis, OrderedAxis, UnorderedAxis
 from .kernel import Features
-from .model import Posterior
 from .model_space import ModelSpace
+from .terms import Term
 
 _N_GLOBAL = 384  # candidates from the whole space
 _N_LOCAL = 32  # candidates around each of the best points
@@ -27,55 +25,22 @@ _MAX_STEPS = 15  # steps of the gradient search
 _MAX_ROUNDS = 8  # rounds of one-parameter moves
 _MIN_SMOOTH_SIZE = 12  # axes with more values than that have gradients
 _WIDTHS = (0.03, 0.1, 0.3)  # of local candidates, as shares of an axis
-_ROOT_2PI = math.sqrt(2 * math.pi)
-
-
-def log_expected_improvement(
-    mean: Array, variance: Array, best: float
-) -> tuple[Array, Array, Array]:
-    """Return the logarithm of the expected improvement below `best`, and its derivatives.
-
-    Stable even if the improvement underflows (Ament et al., "Unexpected improvements to
-    expected improvement for Bayesian optimization", 2023).
-
-    Args:
-        mean: Means of the function, shape (n,).
-        variance: Variances of the function, shape (n,).
-        best: The value to improve on.
-
-    Returns:
-        The logarithm, its derivative along the mean and along the variance, each of shape (n,).
-    """
-    sigma = np.sqrt(variance)
-    u = (best - mean) / sigma
-    log_density = -0.5 * u * u - math.log(_ROOT_2PI)
-    near = np.maximum(u, -1.0)
-    far = np.minimum(u, -1.0)
-    direct = np.log(np.exp(-0.5 * near * near) / _ROOT_2PI + near * np.exp(log_ndtr(near)))
-    mills = math.sqrt(math.pi / 2) * erfcx(-far / math.sqrt(2))
-    rest = np.where(far > -1e4, 1.0 + far * mills, 1.0 / (far * far))
-    tail = log_density + np.log(np.maximum(rest, 1e-300))
-    log_h = np.where(u > -1.0, direct, tail)
-    by_mean = -np.exp(log_ndtr(u) - log_h) / sigma
-    by_sigma = np.exp(log_density - log_h) / sigma
-    return np.log(sigma) + log_h, by_mean, by_sigma / (2 * sigma)
 
 
 @dataclass(frozen=True, slots=True)
 class Acquisition:
-    """Log expected improvement over points of a space, raised where the priors are."""
+    """A sum of terms over points of a space, raised where the priors are."""
 
     space: ModelSpace
     features: Features
-    posterior: Posterior
-    best: float
+    terms: Sequence[Term]
     trust: float = 0.0  # power of the priors' density
 
     def __call__(self, points: Array) -> Array:
         """Return the values, shape (n,), at `points` (n, n_parameters)."""
         active = self.space.active(points)
         rows = self.features(points, active)
-        value = log_expected_improvement(*self.posterior.predict(rows), self.best)[0]
+        value = np.asarray(sum(term.values(rows) for term in self.terms))
         if self.trust:
             value = value + self.trust * self.space.log_prior(points, active)[0]
         return value
@@ -84,10 +49,9 @@ class Acquisition:
         """Return the values (n,) and their derivatives along the coordinates (n, n_parameters)."""
         active = self.space.active(points)
         rows = self.features(points, active)
-        mean, variance, d_mean, d_variance = self.posterior.predict_with_slopes(rows)
-        value, by_mean, by_variance = log_expected_improvement(mean, variance, self.best)
-        slopes = by_mean[:, None] * d_mean + by_variance[:, None] * d_variance
-        slopes = self.features.pull_back(points, active, slopes)
+        found = [term.with_slopes(rows) for term in self.terms]
+        value = np.asarray(sum(value for value, _ in found))
+        slopes = self.features.pull_back(points, active, np.asarray(sum(s for _, s in found)))
         if self.trust:
             expected, rise = self.space.log_prior(points, active)
             value, slopes = value + self.trust * expected, slopes + self.trust * rise

@@ -24,13 +24,18 @@ from .axis_priors import TRUST
 from .exploration import SHARE, find_rarest_branch, is_beside, is_in_branch
 from .inferred_conditions import infer_parameters
 from .model_space import ModelParameter, ModelSpace
-from .observations import Observation, collect_observations
-from .trial_model import TrialModel, blas_controller, fit_trial_model
+from .study_model import (
+    MIN_OBSERVATIONS,
+    StudyModel,
+    StudyObservations,
+    has_model_each,
+    observe_study,
+)
+from .trial_model import blas_controller
 
 _N_STARTUP = 12  # Sobol points, if the budget allows
 _MAX_BELIEVED = 16  # running trials that are added with their expected scores
 _N_WEIGHTS = 8  # weights of several objectives, reused in turn if more trials run
-_MIN_OBSERVATIONS = 3  # that a model needs
 _MAX_TRIES = 256  # random points before a feasibility constraint counts as unsatisfiable
 
 
@@ -49,8 +54,12 @@ class GaussianProcessSampler(BaseSampler):
     A suggestion depends only on the seed, the trial's number and the other trials: a study that
     is stopped and continued with a new sampler equals one that never stopped.
 
-    Several objectives are combined with weights drawn for each ask (ParEGO; see
-    `observations.combine_objectives`).
+    Two or three objectives have a process each, and the next trial maximizes the expected
+    improvement of the hypervolume that their Pareto front dominates. More are combined with weights
+    drawn for each ask (ParEGO; see `observations.combine_objectives`).
+
+    Constraints (`Trial.set_constraint`) have a process each. The improvement is that of trials that
+    violate none, times the probability that the constraints are satisfied.
 
     If parameters have a prior, every other Sobol point follows it, and the expected improvement is
     multiplied by its density, with less power the more trials there are (PiBO; see `axis_priors`).
@@ -96,7 +105,9 @@ class GaussianProcessSampler(BaseSampler):
         self._start = usual if startup is None else startup
         # Caches of pure functions, which do not change suggestions.
         self._observed_key: object = None  # the space, and the trials that have ended
-        self._observed: dict[tuple[float, ...], _Observed] = {}  # by the objectives' weights
+        self._observed: dict[
+            tuple[float, ...], StudyObservations
+        ] = {}  # by the objectives' weights
         self._inferred: tuple[object, ModelSpace] | None = None  # trial, its space
         self._encoded_space: ModelSpace | None = None
         self._encoded: dict[object, _EncodedPoint] = {}
@@ -176,11 +187,10 @@ class GaussianProcessSampler(BaseSampler):
             weights = by.dirichlet(np.ones(len(maximize))).tolist()
         seen = self._observe(known, maximize, weights)
         point = None
-        n_seen = len(seen.observations)
-        if n_seen >= _MIN_OBSERVATIONS and n_seen + len(known.pending) >= self._start:
+        if len(seen) >= MIN_OBSERVATIONS and len(seen) + len(known.pending) >= self._start:
             model = seen.fit(space)
             if is_crowd:
-                point = model.propose_by_sample(allowed, rng)
+                point = model.propose_by_sample(allowed, rng, weights)
             else:
                 trust = TRUST / (number + 1) if space.has_priors else 0.0
                 point = _propose_by_improvement(model, known, allowed, rng, trust)
@@ -231,18 +241,16 @@ class GaussianProcessSampler(BaseSampler):
 
     def _observe(
         self, known: _KnownTrials, maximize: Sequence[bool], weights: Sequence[float]
-    ) -> _Observed:
+    ) -> StudyObservations:
         """Return the observations of ended trials, cached for a batch of asks."""
         key = tuple(known.ended)
         if self._observed_key != (self._encoded_space, key):
             self._observed_key, self._observed = (self._encoded_space, key), {}
-        if (seen := self._observed.get(tuple(weights))) is None:
-            observations = collect_observations(
-                list(known.ended.values()), maximize=maximize, weights=weights
-            )
-            observations = [o for o in observations if o.number in known.points]
-            seen = _Observed(observations, [known.points[o.number] for o in observations])
-            self._observed[tuple(weights)] = seen
+        weighed = () if has_model_each(len(maximize)) else tuple(weights)
+        if (seen := self._observed.get(weighed)) is None:
+            trials, points = list(known.ended.values()), known.points
+            seen = observe_study(trials, points, maximize=maximize, weights=weights)
+            self._observed[weighed] = seen
         return seen
 
     def _is_feasible(self, space: ModelSpace, point: Array) -> bool:
@@ -297,21 +305,6 @@ class _KnownTrials:
         return len(trials) == self.n_trials + 1
 
 
-@dataclass(slots=True)
-class _Observed:
-    """The observations of ended trials; their model is fitted on first use."""
-
-    observations: list[Observation]
-    points: list[Array]  # the coordinates of each, shape (n_parameters,)
-    model: TrialModel | None = None
-
-    def fit(self, space: ModelSpace) -> TrialModel:
-        """Fit their model."""
-        if self.model is None:
-            self.model = fit_trial_model(space, self.observations, self.points)
-        return self.model
-
-
 def _encode_point(space: ModelSpace, params: Mapping[str, Any]) -> _EncodedPoint:
     if not params:
         return _EncodedPoint(0, None)
@@ -325,7 +318,7 @@ def _encode_point(space: ModelSpace, params: Mapping[str, Any]) -> _EncodedPoint
 
 
 def _propose_by_improvement(
-    model: TrialModel,
+    model: StudyModel,
     known: _KnownTrials,
     allowed: Callable[[Array], bool],
     rng: np.random.Generator,

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 
 from .axes import Array
 from .kernel import matern52, matern52_values, squared_distances
-from .warp import Scores
+from .warp import PlainScores, Scores
 
 # Priors over logarithms: (mean, standard deviation). Lengthscales after Hvarfner, Hellsten and
 # Nardi, "Vanilla Bayesian optimization performs great in high dimensions", 2024: they grow with
@@ -140,7 +140,7 @@ def _mean_covariance(a: Array, b: Array, trend: float) -> Array | float:
 def fit_posterior(
     features: Array,
     owners: Array,
-    scores: Scores,
+    scores: Scores | PlainScores,
     found: KernelHyperparameters,
     *,
     has_progress: bool = False,
@@ -190,7 +190,7 @@ def _inverse_from_factor(factor: Array) -> Array:
 
 
 def fit_hyperparameters(
-    features: Array, owners: Array, scores: Scores, *, has_progress: bool = False
+    features: Array, owners: Array, scores: Scores | PlainScores, *, has_progress: bool = False
 ) -> KernelHyperparameters:
     """Find the most probable hyperparameters, with the warp's, by L-BFGS with exact gradients.
 
@@ -222,7 +222,12 @@ class LogPosterior:
     """
 
     def __init__(
-        self, features: Array, owners: Array, scores: Scores, *, has_progress: bool = False
+        self,
+        features: Array,
+        owners: Array,
+        scores: Scores | PlainScores,
+        *,
+        has_progress: bool = False,
     ) -> None:
         n, self.n_weights = len(features), int(owners.max()) + 1
         self.lower = np.tril_indices(n, -1)

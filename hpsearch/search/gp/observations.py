@@ -17,6 +17,7 @@ SEM_ATTRIBUTE = "score_sem"  # user attribute: the standard error of a trial's s
 FOLDS_ATTRIBUTE = (
     "fold_scores"  # user attribute: the scores on each fold, of which the score is the mean
 )
+REPORTS_ATTRIBUTE = "objective_reports"  # user attribute: several objectives after each epoch
 OWN_WEIGHT = 0.5  # weight of a trial's own variance; the rest is that of all trials
 
 
@@ -57,13 +58,68 @@ def collect_observations(
         if t.state == TrialState.COMPLETE:
             error = errors.get(t.number, 0.0)
             found.append(Observation(t.number, t.params, values[t.number], error))
-        elif t.state == TrialState.PRUNED and (reports := _finite_reports(t)):
+        elif (
+            t.state == TrialState.PRUNED and len(maximize) == 1 and (reports := _finite_reports(t))
+        ):
             value = min(sign * report for report in reports.values())
             progress = _compute_progress(max(reports) + 1, length)
             found.append(Observation(t.number, t.params, value, 0.0, progress))
         elif t.state in (TrialState.FAIL, TrialState.PRUNED):  # or rejected by its model
             found.append(Observation(t.number, t.params, math.inf, math.inf))
     return _replace_infinite(found)
+
+
+def collect_objectives(
+    trials: Sequence[FrozenTrial], maximize: Sequence[bool]
+) -> list[list[Observation]]:
+    """Return the observations of each of several objectives, as `collect_observations` does.
+
+    What a pruned trial had reached is in the user attribute `REPORTS_ATTRIBUTE`, since Optuna's
+    reports have one value.
+    """
+    complete = [t for t in trials if t.state == TrialState.COMPLETE and t.params]
+    errors = standard_errors(complete)
+    found = []
+    for k, is_maximized in enumerate(maximize):
+        alone = [_select_objective(t, k) for t in trials]
+        seen = collect_observations(alone, maximize=[is_maximized])
+        # The fold scores are those of the first objective.
+        known = errors if k == 0 else {}
+        found.append([replace(o, error=known.get(o.number, o.error)) for o in seen])
+    return found
+
+
+def _select_objective(trial: FrozenTrial, index: int) -> FrozenTrial:
+    """Return the trial as if it had one of its objectives alone."""
+    rows = trial.user_attrs.get(REPORTS_ATTRIBUTE) or ()
+    reports = {step: float(row[index]) for step, row in enumerate(rows) if row[index] is not None}
+    values = trial.values
+    return FrozenTrial(
+        number=trial.number,
+        state=trial.state,
+        value=None if values is None else values[index],
+        datetime_start=trial.datetime_start,
+        datetime_complete=trial.datetime_complete,
+        params=trial.params,
+        distributions=trial.distributions,
+        user_attrs={},
+        system_attrs={},
+        intermediate_values=reports,
+        trial_id=trial.number,
+    )
+
+
+def collect_constraints(trials: Sequence[FrozenTrial]) -> list[list[Observation]]:
+    """Return the observations of each constraint: above 0, it is violated."""
+    keys = dict.fromkeys(key for t in trials if t.params for key in t.constraints)
+    return [
+        [
+            Observation(t.number, t.params, value, 0.0)
+            for t in trials
+            if t.params and math.isfinite(value := t.constraints.get(key, math.inf))
+        ]
+        for key in keys
+    ]
 
 
 def combine_objectives(

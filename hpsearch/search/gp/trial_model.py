@@ -22,12 +22,13 @@ from .kernel import Features
 from .model import Posterior, fit_hyperparameters, fit_posterior
 from .model_space import ModelSpace
 from .observations import Observation
+from .terms import Improvement
 from .warp import Scores
 
 _MAX_FIT = 100  # observations for fitting hyperparameters
 _MAX_KEPT = 200  # observations for predictions
-_N_GLOBAL = 64  # candidates of a sampled function, from the whole space
-_N_LOCAL = 16  # candidates around each of the best points
+N_GLOBAL = 64  # candidates of a sampled function, from the whole space
+N_LOCAL = 16  # candidates around each of the best points
 _N_GAIN = 256  # candidates of the expected gain, from the whole space
 _N_FUNCTIONS = 64  # drawn for it
 
@@ -83,11 +84,12 @@ class TrialModel:
             everywhere = np.concatenate([self.points, waiting])
             mean, _ = posterior.predict(self.features(everywhere, space.active(everywhere)))
         centres = self._centres(mean[: len(self.points)], rng)
-        trust = trust if trust and self._agrees_with_priors() else 0.0
-        acquisition = Acquisition(space, self.features, posterior, float(mean.min()), trust)
+        trust = trust if trust and self.agrees_with_priors() else 0.0
+        terms = (Improvement(posterior, float(mean.min())),)
+        acquisition = Acquisition(space, self.features, terms, trust)
         return maximize_acquisition(acquisition, centres, allowed, rng)
 
-    def _agrees_with_priors(self) -> bool:
+    def agrees_with_priors(self) -> bool:
         """Whether the scores are better, in rank correlation, where the priors are denser."""
         density = self.space.log_prior(self.points, self.space.active(self.points))[0]
         return bool(spearmanr(density, self.scores.gaps).statistic < 0)
@@ -107,7 +109,7 @@ class TrialModel:
         """
         space = self.space
         centres = self._centres(self.mean, rng)
-        pool = sample_candidates(space, centres, rng, n_global=_N_GLOBAL, n_local=_N_LOCAL)
+        pool = sample_candidates(space, centres, rng, n_global=N_GLOBAL, n_local=N_LOCAL)
         drawn = self.posterior.draw(self.features(pool, space.active(pool)), rng)
         return next((pool[i] for i in np.argsort(drawn, kind="stable") if allowed(pool[i])), None)
 
@@ -122,7 +124,7 @@ class TrialModel:
         """
         space = self.space
         centres = self._centres(self.mean, rng)
-        pool = sample_candidates(space, centres, rng, n_global=_N_GAIN, n_local=_N_LOCAL)
+        pool = sample_candidates(space, centres, rng, n_global=_N_GAIN, n_local=N_LOCAL)
         points = np.concatenate([self.points, pool])
         drawn = self.posterior.draw_many(
             self.features(points, space.active(points)), _N_FUNCTIONS, rng
@@ -152,7 +154,11 @@ def blas_controller() -> ThreadpoolController:
 
 
 def fit_trial_model(
-    space: ModelSpace, seen: Sequence[Observation], points: Sequence[Array]
+    space: ModelSpace,
+    seen: Sequence[Observation],
+    points: Sequence[Array],
+    *,
+    has_progress: bool | None = None,
 ) -> TrialModel:
     """Fit the model of ended trials.
 
@@ -160,11 +166,14 @@ def fit_trial_model(
         space: The space of the points.
         seen: The observations.
         points: The coordinates of each of them, shape (n_parameters,).
+        has_progress: Whether there is a feature for the progress of the training; None: if the
+            observations differ in it.
     """
     chosen = select_observations(seen, _MAX_KEPT)
     kept, coordinates = [seen[i] for i in chosen], np.array([points[i] for i in chosen])
     progress, active = np.array([o.progress for o in kept]), space.active(coordinates)
-    has_progress = bool(progress.any())
+    if has_progress is None:
+        has_progress = bool(progress.any())
     features = Features(space, has_progress=has_progress)
     rows = features(coordinates, active, progress)
     scores = Scores.from_values([o.value for o in kept], [o.error for o in kept])

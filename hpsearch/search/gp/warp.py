@@ -34,6 +34,19 @@ class WarpedScores:
 
 
 @dataclass(frozen=True, slots=True)
+class PlainScores:
+    """Targets that are not warped, with mean 0 and variance 1 and without known errors."""
+
+    gaps: Array  # the targets, shape (n,)
+    smallest_gap: float = 1.0  # that bounds the offset, which has no effect here
+
+    def warp(self, log_offset: float) -> WarpedScores:
+        """Return the targets, whatever the offset."""
+        zeros = np.zeros(len(self.gaps))
+        return WarpedScores(self.gaps, zeros, 0.0, zeros, zeros, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Scores:
     """Scores with their standard errors; smaller is better.
 

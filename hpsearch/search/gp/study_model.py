@@ -1,0 +1,235 @@
+"""Model the objectives and the constraints of ended trials, and propose points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from optuna.trial import FrozenTrial, TrialState
+
+from .acquisition import Acquisition, maximize_acquisition, sample_candidates
+from .axes import Array
+from .hypervolume import MAX_OBJECTIVES, find_front, improve_front
+from .model import fit_hyperparameters, fit_posterior
+from .model_space import ModelSpace
+from .observations import (
+    Observation,
+    collect_constraints,
+    collect_objectives,
+    collect_observations,
+)
+from .terms import Feasibility, Improvement, Term
+from .trial_model import N_GLOBAL, N_LOCAL, TrialModel, fit_trial_model, select_observations
+from .warp import PlainScores
+
+_MAX_KEPT = 200  # observations of a constraint
+MIN_OBSERVATIONS = 3  # that a model needs
+_LOG_HALF = -0.7  # above it, a constraint is more likely satisfied than violated
+
+
+@dataclass(frozen=True, slots=True)
+class StudyModel:
+    """Processes fitted to the objectives and the constraints of ended trials."""
+
+    space: ModelSpace
+    outputs: tuple[TrialModel, ...]  # one per objective, or one of all of them, weighed
+    limits: tuple[Feasibility, ...]  # one per constraint
+    feasible: Array  # complete trials that violate no constraint, shape (n, n_parameters)
+
+    def propose_by_improvement(
+        self,
+        waiting: Array,
+        allowed: Callable[[Array], bool],
+        rng: np.random.Generator,
+        *,
+        trust: float = 0.0,
+    ) -> Array | None:
+        """Return the allowed point with the largest acquisition; None if there is none.
+
+        It is the expected improvement of the best score, or of the hypervolume that the Pareto
+        front dominates, times the probability that the constraints are satisfied.
+
+        Args:
+            waiting: Points of running trials, shape (m, n_parameters), which are added with their
+                expected values.
+            allowed: Whether one point, shape (n_parameters,), may be proposed.
+            rng: The source of all random draws.
+            trust: See `TrialModel.propose_by_improvement`.
+        """
+        first = self.outputs[0]
+        if len(self.outputs) == 1 and not self.limits:
+            return first.propose_by_improvement(waiting, allowed, rng, trust=trust)
+        believed = self._believe(waiting) if len(waiting) else self
+        terms = believed._terms()
+        if not terms:
+            return None
+        trust = trust if trust and first.agrees_with_priors() else 0.0
+        acquisition = Acquisition(self.space, first.features, terms, trust)
+        return maximize_acquisition(acquisition, self._centres(rng), allowed, rng)
+
+    def propose_by_sample(
+        self, allowed: Callable[[Array], bool], rng: np.random.Generator, weights: Sequence[float]
+    ) -> Array | None:
+        """Return the best allowed candidate of functions drawn from the processes, or None.
+
+        Thompson sampling; a candidate whose drawn constraints are violated comes after all others,
+        the least violated first (SCBO; Eriksson and Poloczek, "Scalable constrained Bayesian
+        optimization", 2021).
+
+        Args:
+            allowed: Whether one point, shape (n_parameters,), may be proposed.
+            rng: The source of all random draws, the functions' included.
+            weights: Weights of the objectives.
+        """
+        if len(self.outputs) == 1 and not self.limits:
+            return self.outputs[0].propose_by_sample(allowed, rng)
+        space = self.space
+        pool = sample_candidates(space, self._centres(rng), rng, n_global=N_GLOBAL, n_local=N_LOCAL)
+        rows = self.outputs[0].features(pool, space.active(pool))
+        drawn = np.column_stack([model.posterior.draw(rows, rng) for model in self.outputs])
+        low, high = drawn.min(axis=0), drawn.max(axis=0)
+        weighed = (drawn - low) / np.maximum(high - low, 1e-12) * np.array(weights)
+        violation = np.zeros(len(pool))
+        for limit in self.limits:
+            violation += np.maximum(limit.posterior.draw(rows, rng) - limit.threshold, 0.0)
+        order = np.lexsort([weighed.max(axis=1) + 0.05 * weighed.sum(axis=1), violation])
+        return next((pool[i] for i in order if allowed(pool[i])), None)
+
+    def _believe(self, waiting: Array) -> StudyModel:
+        """Add running trials with their expected values."""
+        rows = self.outputs[0].features(waiting, self.space.active(waiting))
+        likely = np.ones(len(waiting), bool)
+        for limit in self.limits:
+            likely &= limit.values(rows) > _LOG_HALF
+        outputs = (replace(m, posterior=m.posterior.condition_on_mean(rows)) for m in self.outputs)
+        limits = (replace(x, posterior=x.posterior.condition_on_mean(rows)) for x in self.limits)
+        feasible = np.concatenate([self.feasible, waiting[likely]])
+        return replace(self, outputs=tuple(outputs), limits=tuple(limits), feasible=feasible)
+
+    def _terms(self) -> list[Term]:
+        """Return the terms of the acquisition; none if nothing can be improved."""
+        if not len(self.feasible):
+            return list(self.limits)
+        means = self._expect(self.feasible)
+        posteriors = [model.posterior for model in self.outputs]
+        gain: Term = (
+            Improvement(posteriors[0], float(means.min()))
+            if len(posteriors) == 1
+            else improve_front(posteriors, means)
+        )
+        return [gain, *self.limits]
+
+    def _expect(self, points: Array) -> Array:
+        """Return the expected values at points, shape (n, n_outputs)."""
+        rows = self.outputs[0].features(points, self.space.active(points))
+        return np.column_stack([model.posterior.predict(rows)[0] for model in self.outputs])
+
+    def _centres(self, rng: np.random.Generator) -> Array:
+        """Return known points, the best first; those of a front in random order.
+
+        Inactive coordinates are drawn, as in `TrialModel`.
+        """
+        points, space = self.feasible, self.space
+        if not len(points):
+            points = self.outputs[0].points
+            rows = self.outputs[0].features(points, space.active(points))
+            ranks = -np.sum([limit.values(rows) for limit in self.limits], axis=0)
+            order = np.argsort(ranks, kind="stable")
+        else:
+            means = self._expect(points)
+            order = np.argsort(means[:, 0], kind="stable")
+            if len(self.outputs) > 1:
+                front = rng.permutation(find_front(means))
+                order = np.concatenate([front, np.setdiff1d(order, front)])
+        drawn = space.draw(rng.random((len(points), len(space))))
+        return np.asarray(np.where(space.active(points), points, drawn)[order])
+
+
+@dataclass(slots=True)
+class StudyObservations:
+    """The observations of ended trials; their model is fitted on first use."""
+
+    trials: Sequence[FrozenTrial]  # within the space
+    points: Mapping[int, Array]  # their coordinates, shape (n_parameters,) each, by number
+    outputs: Sequence[Sequence[Observation]]  # per model of the objectives
+    model: StudyModel | None = None
+
+    def __len__(self) -> int:
+        """Return the number of informative trials."""
+        return min(map(len, self.outputs))
+
+    def fit(self, space: ModelSpace) -> StudyModel:
+        """Fit the models of the objectives and the constraints."""
+        if self.model is None:
+            self.model = self._fit(space)
+        return self.model
+
+    def _fit(self, space: ModelSpace) -> StudyModel:
+        points = self.points
+        has_progress = any(o.progress for part in self.outputs for o in part)
+        outputs = [
+            fit_trial_model(
+                space, part, [points[o.number] for o in part], has_progress=has_progress
+            )
+            for part in self.outputs
+        ]
+        limits = [
+            _fit_constraint(outputs[0], part, [points[o.number] for o in part])
+            for part in collect_constraints(self.trials)
+            if len(part) >= MIN_OBSERVATIONS
+        ]
+        done = (t for t in self.trials if t.state == TrialState.COMPLETE and t.params)
+        good = [points[t.number] for t in done if all(v <= 0 for v in t.constraints.values())]
+        feasible = np.array(good).reshape(-1, len(space))
+        return StudyModel(space, tuple(outputs), tuple(x for x in limits if x), feasible)
+
+
+def observe_study(
+    trials: Sequence[FrozenTrial],
+    points: Mapping[int, Array],
+    *,
+    maximize: Sequence[bool],
+    weights: Sequence[float],
+) -> StudyObservations:
+    """Collect the observations of ended trials.
+
+    Args:
+        trials: Ended trials; those without a point are left out.
+        points: Coordinates, shape (n_parameters,) each, by number.
+        maximize: Whether each objective is maximized.
+        weights: Weights of the objectives, where one model has all of them.
+    """
+    within = [t for t in trials if t.number in points]
+    if has_model_each(len(maximize)):
+        return StudyObservations(within, points, collect_objectives(within, maximize))
+    combined = collect_observations(within, maximize=maximize, weights=weights)
+    return StudyObservations(within, points, [combined])
+
+
+def has_model_each(n_objectives: int) -> bool:
+    """Whether each of the objectives has a model of its own."""
+    return 1 < n_objectives <= MAX_OBJECTIVES
+
+
+def _fit_constraint(
+    model: TrialModel, seen: Sequence[Observation], points: Sequence[Array]
+) -> Feasibility | None:
+    """Fit the model of a constraint; None if all trials have the same value.
+
+    The values are compressed to both sides of 0, as in SCBO.
+    """
+    chosen = select_observations(seen, _MAX_KEPT)
+    values = np.array([seen[i].value for i in chosen])
+    unit = float(np.median(np.abs(values))) or float(np.abs(values).max()) or 1.0
+    logs = np.sign(values) * np.log1p(np.abs(values) / unit)
+    spread = float(logs.std())
+    if spread < 1e-9:
+        return None
+    coordinates = np.array([points[i] for i in chosen])
+    features = model.features
+    rows = features(coordinates, model.space.active(coordinates))
+    scores = PlainScores((logs - logs.mean()) / spread)
+    found = fit_hyperparameters(rows, features.owners, scores)
+    posterior = fit_posterior(rows, features.owners, scores, found)
+    return Feasibility(posterior, float(-logs.mean() / spread))
