@@ -21,7 +21,7 @@ from ..history import History, load_history
 from ..journal.inbox import Inbox, post_request
 from ..search.checkpoint_store import CheckpointStore
 from ..spec.study_spec import StudySpec
-from ..training.schedules import depends_on_length
+from ..training.schedules import find_length_schedules
 from ..trial import Trial, Value
 from .initial_trials import find_enqueue_problems, initial_points
 from .recorded_declaration import load_declaration
@@ -185,9 +185,20 @@ def _explain_other_training(history: History, trial: Trial, epochs: int) -> str 
     if trial.training_revision != history.training_revision:
         return "was trained before code, versions or training changed"
     defaults = history.declaration(trial.revision).defaults or {}
-    if epochs != trial.epochs and depends_on_length({**defaults, **trial.params}):
-        return f"follows a schedule that is planned for {trial.epochs} epochs"
+    if epochs != trial.epochs and (found := find_length_schedules({**defaults, **trial.params})):
+        return _explain_planned(trial, epochs, " and ".join(found))
     return None
+
+
+def _explain_planned(trial: Trial, epochs: int, schedules: str) -> str:
+    """Explain that a trial's schedule has another length."""
+    reason = (
+        f"has {schedules}, planned for {trial.epochs} epochs: with {epochs}, its first "
+        f"{trial.n_epochs} epochs would have had other rates, and after the plan there are none"
+    )
+    if trial.n_epochs < trial.epochs:
+        reason += f". It can be trained to the end of its plan: --epochs {trial.epochs}"
+    return reason
 
 
 def find_extensions(history: History, study: Path, *, before: int, epochs: int) -> list[Event]:

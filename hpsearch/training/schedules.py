@@ -142,9 +142,14 @@ def has_scheduled_strengths(params: Mapping[str, Value]) -> bool:
     return any(is_scheduled(params, f"{name}_schedule") for name in StepShares._fields)
 
 
-def depends_on_length(params: Mapping[str, Value]) -> bool:
-    """Whether an epoch's result depends on how many are planned, by a schedule."""
-    return make_schedule(params).depends_on_length or has_scheduled_strengths(params)
+def find_length_schedules(params: Mapping[str, Value]) -> list[str]:
+    """Return the schedules by which an epoch's result depends on how many are planned."""
+    schedule = make_schedule(params)
+    names = [f"{name}_schedule" for name in StepShares._fields]
+    return [
+        *([f"schedule={schedule.kind}"] if schedule.depends_on_length else []),
+        *(f"{name}={params[name]}" for name in names if is_scheduled(params, name)),
+    ]
 
 
 def strength_shares(

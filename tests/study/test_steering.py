@@ -143,7 +143,7 @@ def test_what_cannot_be_extended_is_refused(copied, arguments, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"params": {"schedule": "coslog"}}, "schedule that is planned for 12 epochs"),
+        ({"params": {"schedule": "coslog"}}, "has schedule=coslog, planned for 12 epochs: with "),
         ({"params": {"dropout_schedule": "flat_cosine"}}, "--like 0 --epochs 20"),
         ({"params": {"epochs": 12}}, "hpsearch enqueue cancer --like 0 epochs=20"),
         ({"state": "FAILED", "error": "the loss is nan"}, "has failed: the loss is nan"),
