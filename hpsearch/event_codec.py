@@ -23,6 +23,7 @@ from .events import (
     WinnerEvaluated,
 )
 from .record_form import wrong_field
+from .trial import Limit
 
 HEAD = 100  # the first bytes of a line's JSON, which hold `seq`, `time`, `event` and `trial`
 _TRIAL = re.compile(rb'"trial":(\d+),')
@@ -233,6 +234,7 @@ _DECODED: dict[str, Convert] = {
     "data": _part(events.DataSummary),
     "objective": _part(events.Objective),
     "objectives": _parts(_part(events.Objective)),
+    "limits": _parts(_part(Limit)),
     "source": _part(events.SourceVersion),
     "warm_start": _warm_start,
     "members": _parts(_part(events.EnsembleMember)),

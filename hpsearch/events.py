@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from .trial import Direction, State, Value
+from .trial import Direction, Limit, State, Value
 
 # Format written by this version. In format 3, a trial has one result; in format 2, an epoch's
 # metrics repeat its scores; in format 1, which no line names, `final` may lack fields.
@@ -64,6 +64,7 @@ class WarmStartTrial:
     fold_scores: Sequence[float] | None
     epochs: int
     curve: Sequence[float]  # mean score over the folds, per epoch
+    measured: Mapping[str, float] | None = None  # what limits are on, by name
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,7 @@ class StudyCreated(Event):
     objective: Objective = Objective()
     seed: int | None = None
     objectives: Sequence[Objective] | None = None  # all, if there are several
+    limits: Sequence[Limit] | None = None  # on what is measured
     sampler: str = ""
     pruner: str = ""
     trainer: str = ""
@@ -231,7 +233,7 @@ class StudyCreated(Event):
 
     def with_change(self, later: DeclarationChanged) -> StudyCreated:
         """Return the study with the declaration as changed."""
-        names = ("resolved", "defaults", "files", "environment")
+        names = ("resolved", "defaults", "files", "environment", "limits")
         found = {name: getattr(later, name) for name in names}
         return replace(self, **{k: v for k, v in found.items() if v is not None})
 
@@ -262,6 +264,7 @@ class DeclarationChanged(Event):
     files: Mapping[str, str] | None = None
     environment: Mapping[str, str] | None = None
     outside: Sequence[int] | None = None  # trials outside the new space; None: it is the same
+    limits: Sequence[Limit] | None = None  # on what is measured; None: as before
 
     @property
     def affects_training(self) -> bool:
@@ -407,6 +410,7 @@ class TrialFinished(Event):
     seconds: float | None = None
     n_parameters: int | None = None
     values: Sequence[float] | None = None  # values of several objectives
+    measured: Mapping[str, float] | None = None  # what limits are on, by name
     latency_ms: float | None = None
     trainer: str = ""
     error: str | None = None

@@ -6,7 +6,8 @@ same history, so a resumed study continues exactly where it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -45,7 +46,17 @@ from .events import (
     WinnerFitted,
 )
 from .journal import stream_records, stream_scores
-from .trial import FINAL_STATES, Direction, Trial, TrialState, Value, is_better, is_score, orient
+from .trial import (
+    FINAL_STATES,
+    Direction,
+    Limit,
+    Trial,
+    TrialState,
+    Value,
+    is_better,
+    is_score,
+    orient,
+)
 from .trial_growth import apply_event
 
 # Events that may happen outside of a run.
@@ -88,6 +99,8 @@ class History:
         self.plots: PlotsDrawn | None = None  # plots that failed for `final`
         self.end: SearchEnded | None = None
         self.promotions: list[ModelPromoted] = []
+        self.limits: Sequence[Limit] = ()  # the constraints on what is measured, as edited last
+        self.limits_began = 0  # when they were edited last, milliseconds since the epoch
         self.note = ""  # by the user
         self.names: list[str] = []  # its names so far; the last one applies
         self.changes: list[DeclarationChanged] = []
@@ -112,11 +125,12 @@ class History:
                 return self._apply_finalist(event)
             case StudyCreated():
                 self.study, self.names = event, [event.study]
+                self.limits = event.limits or ()
                 self._apply_declaration(event.resolved or event.spec)
             case StudyResumed():
                 self._apply_declaration({"budget": event.budget, "selection": event.selection})
             case DeclarationChanged():
-                self._apply_change(event)
+                return self._apply_change(event)
             case SearchEnded():
                 self.end = event
             case PredictionsRestored():
@@ -148,20 +162,35 @@ class History:
         if isinstance(selection := declared.get("selection"), Mapping):
             self.selection = selection
 
-    def _apply_change(self, event: DeclarationChanged) -> None:
+    def _apply_change(self, event: DeclarationChanged) -> tuple[Trial, ...]:
         """Take an accepted change; trials outside an edited space no longer count."""
         if event in self.changes:
-            return
+            return ()
         self.changes.append(event)
         if event.outside is None:
-            return
+            return ()
+        measured = self._take_limits(event)
         self.outside, self.space_began = frozenset(event.outside), self.next_number
         self.stop_requested |= {n for n in self.outside if not self.last[n].is_finished}
         self.end, self.asked_since_final = None, True
         winner = self.winner
-        if winner and self.outside & {winner.trial, *(m.trial for m in winner.members)}:
+        if winner and not self._may_stay(winner):
             self.former_winners.append(winner)
             self.winner = None
+        return measured
+
+    def _take_limits(self, event: DeclarationChanged) -> tuple[Trial, ...]:
+        """Take edited limits; returns the trials whose violations may have changed."""
+        if event.limits is None or [*event.limits] == [*self.limits]:
+            return ()
+        self.limits, self.limits_began = event.limits, event.time
+        return tuple(t for t in self.last.values() if t.measured is not None)
+
+    def _may_stay(self, winner: WinnerChosen) -> bool:
+        """Whether a winner lies in the edited space, and within the edited limits."""
+        numbers = {winner.trial, *(m.trial for m in winner.members)}
+        chosen = self._find_attempt(winner.trial, winner.attempt)
+        return not self.outside & numbers and (chosen is None or self.is_feasible(chosen))
 
     def _apply_ending(self, event: Event) -> None:
         """Apply an event from after the search."""
@@ -343,6 +372,28 @@ class History:
         declared = tuple((o.metric, o.direction) for o in several)
         return declared or ((self.metric, self.direction),)
 
+    def violations(self, trial: Trial) -> list[float] | None:
+        """Return by how much a trial violates each limit; 0 or less: it does not.
+
+        Infinite for what was not measured. None for a trial without measurements.
+        """
+        if trial.measured is None or not self.limits:
+            return None
+        known = trial.measured
+        return [
+            limit.violation(known[limit.name]) if limit.name in known else math.inf
+            for limit in self.limits
+        ]
+
+    def is_feasible(self, trial: Trial) -> bool:
+        """Whether a trial satisfies the constraints on what is measured."""
+        return not self.limits or max(self.violations(trial) or [math.inf]) <= 0
+
+    def infeasible_trials(self) -> list[Trial]:
+        """The complete trials that violate a limit, the smallest violation first."""
+        broken = [t for t in self._complete_trials() if not self.is_feasible(t)]
+        return sorted(broken, key=lambda t: (total_violation(self.violations(t)), t.number))
+
     def declaration(self, revision: int) -> StudyCreated:
         """Return the declaration of a revision; see `Trial.revision`."""
         return self.study.with_change(self.changes[revision - 1]) if revision else self.study
@@ -406,11 +457,14 @@ class History:
     def ranked_trials(self) -> list[Trial]:
         """The complete trials with a finite score, best first; of ties, the earlier first.
 
-        Without those outside the space, if it was edited.
+        Without those outside the space, if it was edited, and those that violate a limit.
         """
-        inside = (t for t in self.trials if t.number not in self.outside)
-        done = [t for t in inside if t.state == "COMPLETE" and is_score(t.score)]
+        done = [t for t in self._complete_trials() if self.is_feasible(t)]
         return sorted(done, key=lambda t: (-orient(t.score or 0.0, self.direction), t.number))
+
+    def _complete_trials(self) -> list[Trial]:
+        inside = (t for t in self.trials if t.number not in self.outside)
+        return [t for t in inside if t.state == "COMPLETE" and is_score(t.score)]
 
     def pareto_front(self) -> list[Trial]:
         """The Pareto front: the complete trials that no other trial dominates.
@@ -437,7 +491,7 @@ class History:
         waited = 0
         for trial in self.ended:
             waited += 1
-            if trial.state != "COMPLETE" or not is_score(trial.score):
+            if not self._can_win(trial):
                 continue
             if several:
                 better = self._extend_front(best, trial)
@@ -455,6 +509,10 @@ class History:
         directions = [direction for _, direction in self.objectives]
         return pareto.add_to_front(front, trial, lambda t: t.values or (), directions)
 
+    def _can_win(self, trial: Trial) -> bool:
+        is_scored = trial.state == "COMPLETE" and is_score(trial.score)
+        return is_scored and self.is_feasible(trial)
+
     def _is_better(self, trial: Trial, than: float | None) -> bool:
         assert trial.score is not None
         assert than is not None
@@ -464,7 +522,7 @@ class History:
         """The complete trials in order of ending, each with the best score so far."""
         best: float | None = None
         for trial in self.results:
-            if trial.state != "COMPLETE" or not is_score(trial.score):
+            if not self._can_win(trial):
                 continue
             if best is None or self._is_better(trial, best):
                 best = trial.score or 0.0
@@ -477,6 +535,11 @@ class History:
             if chosen is not None:
                 return chosen
         return self.best
+
+
+def total_violation(violations: Sequence[float] | None) -> float:
+    """Return the sum of what is beyond the bounds; infinite for a trial without measurements."""
+    return math.inf if violations is None else sum(max(v, 0.0) for v in violations)
 
 
 def load_history(

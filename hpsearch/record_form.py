@@ -146,6 +146,8 @@ _COMPARISON = (
     _object_with(score=_is_number, single_score=_is_number, advantage=_is_number, error=_is_number),
     "scores of an ensemble and a trial",
 )
+_limit = _object_with(name=_is_text, bound=_is_number)
+_LIMITS = (_or_none(_list_of(_limit)), "a list of limits, or null")
 _DIGESTS = (_is_digests, "sizes and digests of files")
 _OBJECTS_BY_TEXT = (_mapping_of(_is_text), "texts by name")
 
@@ -185,6 +187,7 @@ _EVENTS: dict[str, Form] = {
         "task": _TEXT,
         "objective": (_objective, "an object with a direction"),
         "objectives": _optional((_list_of(_objective), "a list of objectives")),
+        "limits": _LIMITS,
         "seed": _optional((_is_seed, "a whole number")),
         "sampler": _TEXT,
         "pruner": _TEXT,
@@ -208,7 +211,11 @@ _EVENTS: dict[str, Form] = {
         "budget": _optional(_OBJECT),
         "selection": _optional(_OBJECT),
     },
-    "changed": {**_DECLARED, "changes": (_list_of(_list_of(_is_text)), "a list of changes")},
+    "changed": {
+        **_DECLARED,
+        "changes": (_list_of(_list_of(_is_text)), "a list of changes"),
+        "limits": _LIMITS,
+    },
     "asked": {
         **_TRIAL,
         "params": (_mapping_of(_is_param_value), "values by name"),
@@ -236,6 +243,7 @@ _EVENTS: dict[str, Form] = {
         "n_parameters": _optional((_is_size, "a whole number")),
         "latency_ms": _optional(_NUMBER),
         "values": _optional((_list_of(_or_none(_is_number)), "a list of numbers")),
+        "measured": _optional((_mapping_of(_is_number), "numbers by name")),
         "trainer": _TEXT,
         "traceback": _optional(_TEXT),
         "predictions": _optional((_is_predictions_file, "a file of predictions/")),

@@ -46,6 +46,27 @@ def max_epochs(params: Mapping[str, Value], default: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A bound on a quantity that is measured in a trial: `latency_ms <= 2`."""
+
+    name: str  # a metric, `parameters` or `latency_ms`
+    bound: float
+    is_upper: bool
+
+    def violation(self, value: float) -> float:
+        """Return by how much a value is beyond the bound; 0 or less: it is not.
+
+        Examples:
+            >>> Limit("latency_ms", 2.0, is_upper=True).violation(2.5)
+            0.5
+        """
+        return value - self.bound if self.is_upper else self.bound - value
+
+    def __str__(self) -> str:
+        return f"{self.name} {'<=' if self.is_upper else '>='} {self.bound:g}"
+
+
+@dataclass(frozen=True, slots=True)
 class TrialSpec:
     """One trial as the sampler suggested it."""
 
@@ -143,6 +164,7 @@ class Trial:
     values: Sequence[float] | None = None  # values of several objectives
     # The same after each epoch, at the best one so far; None: not yet known.
     epoch_values: list[Sequence[float | None]] | None = None
+    measured: Mapping[str, float] | None = None  # what limits are on, by name
     trainer: str = ""
     error: str | None = None
     traceback: str | None = None

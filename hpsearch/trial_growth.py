@@ -57,6 +57,7 @@ def _finish(trial: Trial, event: TrialFinished) -> bool:
     trial.ended, trial.state = event.time, event.state
     trial.score, trial.spread, trial.best_epoch = event.score, event.spread, event.best_epoch
     trial.fold_scores, trial.values = event.fold_scores, event.values
+    trial.measured = event.measured
     trial.seconds, trial.latency_ms = event.seconds, event.latency_ms
     trial.n_parameters, trial.trainer = event.n_parameters, event.trainer
     trial.error, trial.traceback = event.error, event.traceback

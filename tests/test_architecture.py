@@ -25,7 +25,7 @@ MAY_USE = {
     "param_encoding": {"spec", "trial"},
     "record_form": set(),
     "events": {"trial"},
-    "event_codec": {"events", "record_form"},
+    "event_codec": {"events", "record_form", "trial"},
     "event_redaction": {"events", "event_codec", "redaction"},
     "journal": {"errors", "events", "event_codec", "event_redaction"},
     "verdict": {"events"},

@@ -40,6 +40,7 @@ class TrialSummaries:
         """Rank the trials of `history`."""
         self.ranked = rank_front_first(history)
         self._ranks = {t.number: rank for rank, t in enumerate(self.ranked, start=1)}
+        self._history = history
         self._front = {trial.number for trial in history.pareto_front()}
         self._winner = history.winning_trial() if history.winner else None
 
@@ -60,6 +61,7 @@ class TrialSummaries:
             "params": dict(trial.params),
             "rank": self._ranks.get(trial.number),
             "is_winner": trial is self._winner,
+            "violations": self._history.violations(trial),
             "on_front": trial.number in self._front,
         }
 

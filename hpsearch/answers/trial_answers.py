@@ -25,6 +25,9 @@ class TrialSummary(Answer):
     rank: int | None
     """From 1; null: not complete."""
     is_winner: bool
+    violations: list[Number] | None
+    """By how much each constraint on what is measured is violated, in the file's order; 0 or less:
+    satisfied. Null: the study has none, or the trial no measurement."""
     on_front: bool
     """Whether it is on the Pareto front of several objectives."""
 

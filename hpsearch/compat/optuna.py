@@ -1,7 +1,8 @@
 """Private parts of Optuna.
 
 Samplers read a study by `Study._get_trials`, which a view of a study must therefore provide, the
-in-memory storage has no public way to delete a trial, and samplers have no public way to share
+in-memory storage has no public way to delete a trial, a trial in a storage has no public way to get
+a constraint, and samplers have no public way to share
 their caches. Importing this module does not import Optuna.
 """
 
@@ -50,6 +51,13 @@ def forget_trials(storage: optuna.storages.InMemoryStorage, numbers: Iterable[in
     for number in numbers:
         del storage._trial_id_to_study_id_and_number[study.trials[number]._trial_id]
         study.trials[number] = forgotten
+
+
+def set_constraint(
+    storage: optuna.storages.BaseStorage, trial_id: int, key: str, value: float
+) -> None:
+    """Set a constraint of a running trial, as `Trial.set_constraint`; above 0: violated."""
+    storage.set_trial_system_attr(trial_id, f"constraints:{key}", value)
 
 
 def share_intersection(sampler: Any, known: dict[bool, Any]) -> None:

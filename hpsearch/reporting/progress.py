@@ -89,7 +89,8 @@ class Progress:
             self.states[replaced] -= 1
         self.front = len(self._history.pareto_front())
         self.states[event.state] = self.states.get(event.state, 0) + 1
-        if event.state == "COMPLETE" and self._is_better(event.score):
+        feasible = self._history.is_feasible(self._history.last[event.trial])
+        if event.state == "COMPLETE" and feasible and self._is_better(event.score):
             self.best = event
 
     def _is_better(self, score: float | None) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import JournalError
 from ..events import CURVES, Event
 from ..history import History, load_history
-from ..trial import Trial, Value, is_score, orient
+from ..trial import Limit, Trial, Value, is_score, orient
 from ..verdict import describe_members, describe_verdict
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def top_table(journal: Path, rows: int = 10, *, with_pruned: bool = False) -> Ta
         mark = " ◆" + mark if trial.number in front else mark
         rank = ranks.get(id(trial))
         cells = [
-            "pruned" if rank is None else str(rank),
+            _name_rank(trial, rank),
             f"{trial.number}{mark}",
             format_number(trial.score, 5),
             format_number(trial.spread, 2),
@@ -76,6 +76,12 @@ def top_table(journal: Path, rows: int = 10, *, with_pruned: bool = False) -> Ta
     return table
 
 
+def _name_rank(trial: Trial, rank: int | None) -> str:
+    if rank is not None:
+        return str(rank)
+    return "pruned" if trial.state == "PRUNED" else NONE
+
+
 def rank_front_first(history: History) -> list[Trial]:
     """Return the complete trials, best first; those on the Pareto front come before the others."""
     front = {trial.number for trial in history.pareto_front()}
@@ -83,8 +89,9 @@ def rank_front_first(history: History) -> list[Trial]:
 
 
 def merge_pruned(history: History, ranked: Sequence[Trial]) -> list[Trial]:
-    """Return the ranked and the pruned trials, sorted by score, and those outside the space."""
-    others = [t for t in history.trials if t.state == "PRUNED" or t.number in history.outside]
+    """Return the ranked and the pruned trials, sorted by score, and those that cannot win."""
+    unfit = {*history.outside, *(t.number for t in history.infeasible_trials())}
+    others = [t for t in history.trials if t.state == "PRUNED" or t.number in unfit]
     pruned = [t for t in others if is_score(t.score)]
     return sorted(
         [*ranked, *pruned], key=lambda t: (-orient(t.score or 0.0, history.direction), t.number)
@@ -210,6 +217,9 @@ def _format_caption(history: History, ranked: int, rows: int) -> str:
         ended = f"; paused: hpsearch unpause {history.name} continues it"
     if history.outside:
         ended += f"; {len(history.outside)} outside the edited space"
+    if history.limits:
+        texts = " and ".join(map(str, history.limits))
+        ended += f"; {len(history.infeasible_trials())} complete without {texts}"
     line = f"{shown}{', '.join(counts) or 'no trial yet'}{front}{mark}{ended}"
     verdict = describe_verdict(history.final.baselines or ()) if history.final else ""
     comparison = [f"the winner is {verdict}, on the locked rows"] if verdict else []
@@ -226,6 +236,11 @@ def _facts_table(history: History, trial: Trial) -> Table:
                 history.objectives[1:], (trial.values or ())[1:], strict=False
             )
         },
+        **{
+            limit.name: _format_measured(history, trial, limit)
+            for limit in history.limits
+            if trial.measured is not None
+        },
         "rank": f"{ranks[id(trial)]} of {len(ranks)}" if id(trial) in ranks else NONE,
         "best epoch": NONE if trial.best_epoch is None else str(trial.best_epoch + 1),
         "epochs": f"{trial.n_epochs} of at most {trial.epochs}",
@@ -238,6 +253,15 @@ def _facts_table(history: History, trial: Trial) -> Table:
     if history.changes:
         rows["revision"] = f"{trial.revision} of {len(history.changes)}"
     return _pairs_table(rows)
+
+
+def _format_measured(history: History, trial: Trial, limit: Limit) -> str:
+    """Format a measured value, and how it compares with its limit."""
+    value = (trial.measured or {}).get(limit.name)
+    if value is None:
+        return f"{NONE} (not measured)"
+    verdict = "satisfies" if limit.violation(value) <= 0 else "violates"
+    return f"{value:.5g} ({verdict} {limit})"
 
 
 def _params_table(trial: Trial) -> Table:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from ..trial import Direction, EpochReport, Trial, TrialResult, is_better, mean
+from ..trial import Direction, EpochReport, Trial, TrialResult, is_better, is_score, mean
 
 COSTS = ("parameters", "latency_ms")  # objectives that are not metrics; minimized
 
@@ -17,16 +17,36 @@ def objective_values(trial: Trial, result: TrialResult, names: Sequence[str]) ->
     """
     if result.state != "COMPLETE" or result.best_epoch is None:
         return None
-    values: list[float | None] = []
-    for name in names:
-        if name == "parameters":
-            values.append(result.n_parameters)
-        elif name == "latency_ms":
-            values.append(result.latency_ms)
-        else:
-            curve = result.curves.get(f"val/{name}", trial.curves.get(f"val/{name}", ()))
-            values.append(mean([float(score) for score in curve[result.best_epoch]]))
+    values = [_quantity(trial, result, name) for name in names]
     return None if None in values else [float(v) for v in values if v is not None]
+
+
+def measure_quantities(
+    trial: Trial, result: TrialResult, names: Iterable[str]
+) -> dict[str, float] | None:
+    """Return the values of what limits are on; without those that a pruned trial does not have.
+
+    A metric is the mean over the folds at the trial's best epoch. None for a trial that failed.
+    """
+    if result.state == "FAILED" or result.best_epoch is None:
+        return None
+    found: dict[str, float] = {}
+    for name in names:
+        value = _quantity(trial, result, name)
+        if value is not None and is_score(value):
+            found[name] = float(value)
+    return found
+
+
+def _quantity(trial: Trial, result: TrialResult, name: str) -> float | None:
+    """Return the value of a metric or a cost at the best epoch."""
+    if name == "parameters":
+        return result.n_parameters
+    if name == "latency_ms":
+        return result.latency_ms
+    curve = result.curves.get(f"val/{name}", trial.curves.get(f"val/{name}", ()))
+    assert result.best_epoch is not None
+    return mean([float(score) for score in curve[result.best_epoch]])
 
 
 def values_after_epoch(

@@ -7,7 +7,7 @@ from ..execution.executor import Started
 from ..history import History
 from ..trial import EpochReport, FoldReport, TrialResult
 from .event_writer import EventWriter, to_list
-from .objectives import objective_values, values_after_epoch
+from .objectives import measure_quantities, objective_values, values_after_epoch
 
 
 def make_progress_event(
@@ -42,6 +42,7 @@ def make_result_event(result: TrialResult, writer: EventWriter) -> TrialFinished
     history = writer.history
     names = [name for name, _ in history.objectives]
     has_several = len(names) > 1
+    trial, limited = history.latest(result.number), {limit.name for limit in history.limits}
     was_complete = history.last[result.number].state == "COMPLETE"  # and is extended
     predictions, crc32 = writer.write_predictions(result)
     return TrialFinished(
@@ -54,10 +55,9 @@ def make_result_event(result: TrialResult, writer: EventWriter) -> TrialFinished
         fold_scores=None if result.fold_scores is None else to_list(result.fold_scores),
         seconds=result.seconds,
         n_parameters=result.n_parameters,
-        values=objective_values(history.latest(result.number), result, names)
-        if has_several
-        else None,
-        latency_ms=result.latency_ms if has_several else None,
+        values=objective_values(trial, result, names) if has_several else None,
+        measured=measure_quantities(trial, result, sorted(limited)) if limited else None,
+        latency_ms=result.latency_ms if has_several or limited else None,
         trainer=result.trainer,
         error=result.error,
         traceback=result.traceback,

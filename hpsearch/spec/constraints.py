@@ -1,7 +1,8 @@
-"""Constraints between the hyperparameters of a trial.
+"""Constraints between the hyperparameters of a trial, and on what is measured in it.
 
 A constraint is a condition in the language of `expression.py`, or a custom function. A point that
-violates one is infeasible and is never trained.
+violates one is infeasible and is never trained. A limit on a measured quantity is only known after
+the training; a trial that violates one cannot win.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..errors import SpecError
-from ..trial import Value
+from ..trial import Limit, Value
 from .expression import equality_pairs, evaluate_condition, find_names, parse_condition
 from .function_reference import is_reference, load_function_once, resolve_reference
 from .parameter_domains import format_value
@@ -89,6 +90,37 @@ def parse_constraint(text: str) -> Constraint:
         return FunctionConstraint(text)
     tree = parse_condition(text)
     return ExpressionConstraint(text, tree, find_names(tree))
+
+
+def parse_limit(text: str) -> Limit | None:
+    """Parse a constraint that compares one name with a number; None for any other.
+
+    Examples:
+        >>> parse_limit("latency_ms <= 2")
+        Limit(name='latency_ms', bound=2.0, is_upper=True)
+    """
+    constraint = parse_constraint(text)
+    tree = constraint.tree if isinstance(constraint, ExpressionConstraint) else None
+    match tree:
+        case ast.Compare(ops=[ast.LtE() | ast.GtE()], comparators=[right]):
+            left, is_upper = tree.left, isinstance(tree.ops[0], ast.LtE)
+        case _:
+            return None
+    if isinstance(right, ast.Name):
+        left, right, is_upper = right, left, not is_upper
+    bound = None if find_names(right) else _read_number(right)
+    if bound is None or not isinstance(left, ast.Name):
+        return None
+    return Limit(left.id, bound, is_upper)
+
+
+def _read_number(node: ast.expr) -> float | None:
+    match node:
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return float(value)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
+            return -float(value)
+    return None
 
 
 def find_unknown_names(

@@ -15,8 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ..errors import SpecError
 from ..platforms.paths import explain_unportable
-from ..trial import Value
-from .constraints import find_unknown_names, kind_of, parse_constraint
+from ..trial import Limit, Value
+from .constraints import find_unknown_names, kind_of, parse_constraint, parse_limit
 from .data_spec import CrossValidationSpec, DataSpec, Task
 from .model_reference import DefineByRunModel, ModelName, format_model_name
 from .parameter_declarations import Name, ParameterDeclaration, build_space, find_fixed_params
@@ -256,12 +256,22 @@ class StudySpec(Section):
             space = build_space(self.search_space)
         except SpecError as error:
             raise ValueError(f"search_space.{error}") from error
-        unknown = find_unknown_names(
-            [parse_constraint(text) for text in self.constraints], _kinds_of(space)
-        )
-        if unknown:
-            raise ValueError("\n".join(f"constraints.{index}: {what}" for index, what in unknown))
+        limits, known = self._find_limits(space), _kinds_of(space)
+        found = [
+            f"constraints.{index}: {what}"
+            for index, text in enumerate(self.constraints)
+            if index not in limits
+            for _, what in find_unknown_names([parse_constraint(text)], known)
+        ]
+        if found:
+            raise ValueError("\n".join(found))
         return self
+
+    def _find_limits(self, space: SearchSpace) -> dict[int, Limit]:
+        """Return the constraints that compare another name than a hyperparameter's, by index."""
+        known = {*(p.name for p in space), *space.fixed_params}
+        parsed = ((index, parse_limit(text)) for index, text in enumerate(self.constraints))
+        return {i: limit for i, limit in parsed if limit is not None and limit.name not in known}
 
     @model_validator(mode="after")
     def _check_objectives(self) -> StudySpec:
@@ -282,9 +292,13 @@ class StudySpec(Section):
     @cached_property
     def space(self) -> SearchSpace:
         """The hyperparameters that vary."""
-        return build_space(
-            self.search_space, tuple(parse_constraint(text) for text in self.constraints)
-        )
+        kept = [text for i, text in enumerate(self.constraints) if i not in self.limits]
+        return build_space(self.search_space, tuple(parse_constraint(text) for text in kept))
+
+    @cached_property
+    def limits(self) -> Mapping[int, Limit]:
+        """The constraints on what is measured, by their index."""
+        return self._find_limits(build_space(self.search_space)) if self.constraints else {}
 
     def possible_values(self, name: str) -> tuple[Value, ...]:
         """Return the values of a hyperparameter, if they can be listed."""

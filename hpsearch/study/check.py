@@ -86,7 +86,9 @@ def inspect_data(
     tell("building the model")
     one_fold = build_problem(resolved, replace(dataset, folds=dataset.folds[:1]))
     checked = check_model(study.file, one_fold)
-    selection = resolve_selection(study.spec.selection, one_fold, len(resolved.objectives))
+    selection = resolve_selection(
+        study.spec.selection, one_fold, len(resolved.objectives), len(resolved.limits)
+    )
     notes = [describe_ensemble_rule(selection)] if selection.kind == "ensemble" else []
     memory = None
     if has_accelerator():

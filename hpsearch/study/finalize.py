@@ -49,7 +49,9 @@ def finalize_study(
     history, record = writer.history, writer.write
     folder = writer.journal.path.parent
     _raise_if_stopped(spec, stop_requested)
-    selection = resolve_selection(spec.selection, problem, len(history.objectives))
+    selection = resolve_selection(
+        spec.selection, problem, len(history.objectives), len(history.limits)
+    )
     restore_curves(history, writer.journal.path, trials_needing_curves(history, selection))
     gallery = Gallery(history, folder)
     best_trial(history)  # there is one

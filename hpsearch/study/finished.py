@@ -78,7 +78,10 @@ def _is_complete(study: ResolvedStudy, history: History, dataset: Dataset, journ
     if compare_declarations(before, now, study, dataset, trainer=history.study.trainer):
         return False
     selection = resolve_selection(
-        spec.selection, build_problem(study, dataset), len(history.objectives)
+        spec.selection,
+        build_problem(study, dataset),
+        len(history.objectives),
+        len(history.limits),
     )
     finalists = history.finalist_trials(selection.finalists)
     if any(trial.number not in history.finalists for trial in finalists):

@@ -105,9 +105,10 @@ def resolve_study(study: CheckedStudy, dataset: Dataset) -> ResolvedStudy:
         check_inferred_task(study.file, dataset.task)
     resolved = with_task(study, dataset.task)
     if resolved.custom_metric is None:
-        for objective in resolved.objectives:
-            if objective.metric not in COSTS:
-                require_defined_objective(get_metric(objective.metric, dataset.task), dataset)
+        limited = [limit.name for limit in resolved.limits]
+        for name in dict.fromkeys([*(o.metric for o in resolved.objectives), *limited]):
+            if name not in COSTS:
+                require_defined_objective(get_metric(name, dataset.task), dataset)
     return resolved
 
 

@@ -17,7 +17,7 @@ from ..spec.function_reference import is_reference
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
 from ..training.metrics import get_metric, list_default_metrics
-from ..trial import Direction
+from ..trial import Direction, Limit
 
 # Objectives whose threshold is tuned. Not accuracy: calibrated probabilities are most accurate at
 # 0.5. Nor precision and recall, which would be best with almost no, or only, positive labels.
@@ -61,8 +61,14 @@ class ResolvedStudy(CheckedStudy):
 
     @property
     def costs(self) -> tuple[str, ...]:
-        """The objectives that are not metrics."""
-        return tuple(o.metric for o in self.objectives if o.metric in COSTS)
+        """The objectives and the limited quantities that are not metrics."""
+        names = [*(o.metric for o in self.objectives), *(limit.name for limit in self.limits)]
+        return tuple(dict.fromkeys(name for name in names if name in COSTS))
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """The constraints on what is measured."""
+        return tuple(self.spec.limits.values())
 
 
 def choose_pruner(file: StudyFile) -> CheckedStudy:
@@ -95,11 +101,12 @@ def with_task(study: CheckedStudy, task: Task) -> ResolvedStudy:
     custom = _custom_metric(study.spec)
     objectives = _objectives(study.spec, task, custom)
     names = [o.metric for o in objectives if o.metric not in COSTS]
+    limited = [x.name for x in study.spec.limits.values() if x.name not in COSTS]
     return ResolvedStudy(
         *(study.file, study.pruner_kind, study.pruner),
         task=task,
         objectives=objectives,
-        metrics=tuple(dict.fromkeys([*list_default_metrics(task, names[0]), *names])),
+        metrics=tuple(dict.fromkeys([*list_default_metrics(task, names[0]), *names, *limited])),
         custom_metric=custom,
         threshold=_threshold(study.spec, task, names[0]),
     )

@@ -63,6 +63,7 @@ def make_stopping_criteria(study: CheckedStudy) -> StoppingCriteria:
 def _make_sampler(study: ResolvedStudy, history: History) -> Sampler:
     spec = study.spec
     elsewhere = [t for t in read_trials(history.study) if point_of(spec, t.params) is not None]
+    able = [t for t in elsewhere if t.measured is None or history.is_feasible(t)]
     return make_sampler(
         spec.sampler.kind,
         spec.space,
@@ -70,7 +71,8 @@ def _make_sampler(study: ResolvedStudy, history: History) -> Sampler:
         seed=spec.seed,
         options=spec.sampler.options,
         epochs=spec.training.epochs,
-        points=initial_points(spec, best_point(elsewhere, study.objective.direction)),
+        points=initial_points(spec, best_point(able, study.objective.direction)),
         elsewhere=elsewhere,
         given=history.space_began,
+        limits=history.limits,
     )

@@ -17,6 +17,7 @@ def find_outside(file: StudyFile, history: History) -> list[int]:
     Raises:
         SpecError: If no finished trial is left, or a point that waits to be trained lies outside.
     """
+    _require_measured(file, history)
     waiting = [
         point.params for point in history.enqueued if point_of(file.spec, point.params) is None
     ]
@@ -35,6 +36,20 @@ def find_outside(file: StudyFile, history: History) -> list[int]:
             "edited space, so nothing would be left of it: start another study with --study NAME",
         )
     return outside
+
+
+def _require_measured(file: StudyFile, history: History) -> None:
+    """Refuse a limit on a quantity that the finished trials were not measured for."""
+    measured = {limit.name for limit in history.limits}
+    new = [i for i, limit in file.spec.limits.items() if limit.name not in measured]
+    if new and any(t.is_finished for t in history.trials):
+        limit = file.spec.limits[new[0]]
+        raise file.make_error(
+            f"constraints.{new[0]}",
+            f"{limit.name} was not measured in the trials of study {history.name}, so none could "
+            "win: start another study with --study NAME. The bound of a quantity that was "
+            "measured can be edited.",
+        )
 
 
 def describe_outside(outside: list[int], history: History) -> str:

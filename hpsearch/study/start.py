@@ -65,7 +65,8 @@ def start_or_resume(
     if found:
         changes = [[change.key, change.then, change.now] for change in found]
         record = declaration.to_record()
-        writer.write(DeclarationChanged(changes=changes, outside=outside, **record))
+        limits = None if outside is None else list(study.limits)
+        writer.write(DeclarationChanged(changes=changes, outside=outside, limits=limits, **record))
         _extend_trials(writer, before, study.spec.training.epochs)
     may_change = study.spec.model_dump(mode="json", include={"budget", "selection"})
     settings = {"workers": workers.workers, "threads": workers.threads, **may_change}
@@ -101,6 +102,7 @@ def _start(
             objective=study.objective,
             seed=spec.seed,
             objectives=list(study.objectives) if len(study.objectives) > 1 else None,
+            limits=list(study.limits) or None,
             sampler=spec.sampler.kind,
             pruner=study.pruner_kind,
             trainer=workers.trainer,

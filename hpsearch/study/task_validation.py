@@ -63,6 +63,10 @@ def find_task_problems(file: StudyFile, task: Task) -> Iterator[tuple[str, str]]
         name, metric = declared.metric, find_metric(declared.metric)
         if metric is not None and task not in metric.tasks:
             yield f"{key}.metric", explain_unknown_metric(spec, name, task)
+    for index, limit in spec.limits.items():
+        metric = find_metric(limit.name)
+        if metric is not None and task not in metric.tasks:
+            yield f"constraints.{index}", explain_unmeasured(spec, limit.name, task)
     if task == "multilabel" and spec.objective and spec.objective.threshold is not None:
         yield (
             "objective.threshold",
@@ -116,6 +120,18 @@ def explain_unknown_metric(spec: StudySpec, name: str, task: str | None) -> str:
         return f"{name!r} does not exist. {describe_known('metrics', (*known, *COSTS))}"
     kind = f" for {task}" if task else ""
     return f"{name!r} does not exist{kind}. {describe_known('metrics', known)}"
+
+
+def explain_unmeasured(spec: StudySpec, name: str, task: str | None) -> str:
+    """Explain that a constraint is on neither a hyperparameter nor something measured."""
+    measured = [*COSTS, *sorted(m.name for m in METRICS.values() if task in (None, *m.tasks))]
+    known = [*(p.name for p in spec.space), *spec.fixed_params]
+    close = difflib.get_close_matches(name, [*known, *measured], 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return (
+        f"there is no parameter {name!r}, and nothing of this name is measured.{hint} "
+        f"Parameters: {', '.join(sorted(known))}. Measured: {', '.join(measured)}."
+    )
 
 
 def _optimizer_and_loss_arguments(spec: StudySpec, tasks: Sequence[str]) -> set[str]:

@@ -35,6 +35,7 @@ from .task_validation import (
     TASKS,
     explain_unknown_loss,
     explain_unknown_metric,
+    explain_unmeasured,
     find_task_problems,
     find_unread,
     format_problems,
@@ -73,6 +74,7 @@ def _find_problems(file: StudyFile) -> Iterator[tuple[str, str]]:
     yield from _check_objective(file)
     yield from _check_quantiles(spec)
     yield from _check_objectives(spec)
+    yield from _check_limits(spec)
     yield from _check_schedule(spec)
     yield from _check_execution(spec)
     yield from _check_precision(spec)
@@ -182,6 +184,24 @@ def _check_objectives(spec: StudySpec) -> Iterator[tuple[str, str]]:
             yield key, f"{name} stands twice"
         elif objective.direction not in (None, direction):
             yield f"objectives.{index}.direction", f"{name} is to be {direction}d: leave it out"
+
+
+def _check_limits(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    """Check that the constraints that are on no hyperparameter are on something measured."""
+    own = spec.objective.metric.rpartition(":")[2] if spec.objective else None
+    for index, limit in spec.limits.items():
+        if limit.name not in (*COSTS, own) and find_metric(limit.name) is None:
+            yield f"constraints.{index}", explain_unmeasured(spec, limit.name, spec.task)
+    if not spec.limits:
+        return
+    texts = " and ".join(map(str, spec.limits.values()))
+    if spec.budget.until is not None:
+        yield "budget.until", f"does not know how far {texts} holds. Take budget.stagnation"
+    if spec.selection.kind == "ensemble":
+        yield (
+            "selection.kind",
+            f"{texts} is measured for single trials, and an ensemble has several: take best",
+        )
 
 
 def _check_pruner_options(spec: StudySpec) -> Iterator[tuple[str, str]]:

@@ -102,6 +102,7 @@ def read_trials(first: StudyCreated) -> list[Trial]:
             score=copied.score,
             values=copied.values,
             fold_scores=copied.fold_scores,
+            measured=copied.measured,
             scores=[[score] for score in copied.curve],
         )
         for copied in (first.warm_start.trials if first.warm_start else ())
@@ -146,4 +147,5 @@ def _copy_trial(spec: StudySpec, trial: Trial) -> WarmStartTrial:
         fold_scores=trial.fold_scores and list(trial.fold_scores),
         epochs=trial.epochs,
         curve=list(trial.mean_scores()),
+        measured=trial.measured,
     )

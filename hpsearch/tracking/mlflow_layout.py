@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..events import SourceVersion
-from ..history import History
+from ..history import History, total_violation
 from ..platforms.files import DRAFT
 from ..redaction import redact, redact_named
 from ..trial import Trial, is_score, mean
@@ -209,11 +209,22 @@ def result_points(history: History, trial: Trial) -> Iterator[MetricPoint]:
     for name, value in values.items():
         if value is not None and trial.ended is not None:
             yield MetricPoint(name, float(value), trial.ended, 0)
+    if (violations := history.violations(trial)) is not None and trial.ended is not None:
+        time = max(trial.ended, history.limits_began)  # the latest one counts
+        yield MetricPoint("violation", total_violation(violations), time, 0)
 
 
 def is_trial_metric(name: str) -> bool:
     """Whether hpsearch writes this metric of a trial; others were logged by a user."""
-    results = ("score", "score_std", "best_epoch", "n_parameters", "seconds", "latency_ms")
+    results = (
+        "score",
+        "score_std",
+        "best_epoch",
+        "n_parameters",
+        "seconds",
+        "latency_ms",
+        "violation",
+    )
     return name in results or name.startswith(("train/", "val/", "fold_"))
 
 

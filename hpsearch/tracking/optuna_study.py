@@ -64,7 +64,13 @@ def add_ended_trials(study: optuna.Study, history: History, trials: Sequence[Tri
     """Add the ended ones of `trials`."""
     parameters = {p.name: p for p in declared_space(history)}
     ended = [t for t in trials if t.state in OPTUNA_STATES]
-    study.add_trials([_make_frozen_trial(trial, parameters) for trial in ended])
+    frozen = [_make_frozen_trial(trial, parameters) for trial in ended]
+    for trial, made in zip(ended, frozen, strict=True):
+        values = history.violations(trial) or ()
+        for limit, value in zip(history.limits, values, strict=False):
+            if is_score(value):
+                made.set_constraint(str(limit), value)
+    study.add_trials(frozen)
 
 
 def make_distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:

@@ -156,7 +156,13 @@ def search(
         loop = Search(
             writer=writer,
             make_sampler=lambda: make_sampler(
-                sampler, space, direction="maximize", seed=3, options=options, epochs=epochs
+                sampler,
+                space,
+                direction="maximize",
+                seed=3,
+                options=options,
+                epochs=epochs,
+                limits=writer.history.limits,
             ),
             executor=executor or Quadratic(),
             limits=StoppingCriteria(trials, **limits),

@@ -10,7 +10,7 @@ from ...plugins import describe_known, find_plugin
 from ...spec.branches import has_branches, split_branches
 from ...spec.priors import has_priors
 from ...spec.search_space import SearchSpace
-from ...trial import Direction, Trial, Value
+from ...trial import Direction, Limit, Trial, Value
 from ..sampler import Sampler
 from .branch_adapter import BranchAdapter
 from .grid import GridSampler, explain_no_grid
@@ -92,6 +92,7 @@ def make_sampler(
     points: Sequence[Mapping[str, Value]] = (),
     elsewhere: Sequence[Trial] = (),
     given: int = 0,
+    limits: Sequence[Limit] = (),
 ) -> Sampler:
     """Make the sampler called `kind` over `space`.
 
@@ -105,6 +106,7 @@ def make_sampler(
         points: Hyperparameters of the first trials.
         elsewhere: Trials of another study, known from the start.
         given: Trials numbered below this were not suggested by a sampler over `space`.
+        limits: Constraints on what is measured.
 
     Raises:
         SpecError: If the sampler is unknown, or has problems: see `find_sampler_problems`.
@@ -119,7 +121,14 @@ def make_sampler(
     if has_branches(space):
         space = split_branches(space)
     sampler = _make_plain_sampler(
-        kind, space, directions=directions, seed=seed, options=options, epochs=epochs, given=given
+        kind,
+        space,
+        directions=directions,
+        seed=seed,
+        options=options,
+        epochs=epochs,
+        given=given,
+        limits=limits,
     )
     if space is not whole:
         sampler = BranchAdapter(sampler, whole)
@@ -137,6 +146,7 @@ def _make_plain_sampler(
     options: Mapping[str, int],
     epochs: int,
     given: int,
+    limits: Sequence[Limit],
 ) -> Sampler:
     """Make the sampler called `kind` over a space without branches."""
     if kind == "grid":
@@ -164,5 +174,7 @@ def _make_plain_sampler(
         latest=chosen.max_trials,
         max_running=chosen.max_running,
         replays=chosen.replays,
+        reads_reports=chosen.reads_reports,
+        limits=limits,
         given=given,
     )

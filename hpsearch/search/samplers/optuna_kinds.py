@@ -35,6 +35,7 @@ class OptunaKind:
     max_trials: int | None = None  # approximate number of visible trials of a long study
     max_running: int | None = None  # visible running trials
     replays: bool = False  # stores its own state in the trials
+    reads_reports: bool = False  # of pruned trials with several objectives
 
 
 def _sampler_seed(seed: int, place: int, draw: int) -> int:
@@ -172,7 +173,7 @@ def _stored_values(parent: Parameter, allowed: AllowedValues) -> Container[Any]:
 
 
 OPTUNA: dict[str, OptunaKind] = {
-    "gp": OptunaKind(_make_gp, ("startup",), max_trials=500),
+    "gp": OptunaKind(_make_gp, ("startup",), max_trials=500, reads_reports=True),
     "tpe": OptunaKind(_make_tpe, ("startup",), max_trials=80, max_running=16),
     "optuna_gp": OptunaKind(_make_optuna_gp, ("startup",), package="torch", max_trials=100),
     "cmaes": OptunaKind(_make_cmaes, ("population",), package="cmaes", objectives=1, replays=True),

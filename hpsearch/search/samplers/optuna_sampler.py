@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from ...compat.optuna import share_intersection, study_id
+from ...compat.optuna import set_constraint, share_intersection, study_id
 from ...param_encoding import OPTUNA_STATES, decode_value, encode_value, to_distribution
 from ...spec.feasibility import sample_feasible_point
 from ...spec.search_space import SearchSpace
-from ...trial import Direction, Trial, Value
+from ...trial import Direction, Limit, Trial, Value
 from ..sampler import Sampler
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class OptunaSampler(Sampler):
         max_running: int | None = None,
         replays: bool = False,
         given: int = 0,
+        limits: Sequence[Limit] = (),
+        reads_reports: bool = False,
     ) -> None:
         """Make a sampler over `space`; `make` returns Optuna's for a trial's index.
 
@@ -66,6 +68,9 @@ class OptunaSampler(Sampler):
             replays: Whether the sampler stores state in a trial when it is asked; a trial from
                 before a resume is then asked for again before it is told.
             given: Trials numbered below this were enqueued, not suggested.
+            limits: Constraints on what is measured, which become Optuna's constraints.
+            reads_reports: Whether the sampler reads the values of several objectives that a pruned
+                trial had reached; others are told that it failed.
         """
         import optuna
 
@@ -76,6 +81,8 @@ class OptunaSampler(Sampler):
         self._space = space
         self._replays = replays
         self._given = given
+        self._limits = limits
+        self._reads_reports = reads_reports
         self._storage = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(
             storage=self._storage, directions=list(directions), sampler=make(0, 0)
@@ -113,12 +120,18 @@ class OptunaSampler(Sampler):
             storage.set_trial_intermediate_value(trial_id, epoch, score)
         if trial.fold_scores is not None:
             storage.set_trial_user_attr(trial_id, "fold_scores", list(trial.fold_scores))
+        for limit in self._limits:
+            if trial.measured is not None and limit.name in trial.measured:
+                value = limit.violation(trial.measured[limit.name])
+                set_constraint(storage, trial_id, str(limit), value)
         values = self._objective_values(trial) if trial.state == "COMPLETE" else None
         state = optuna.trial.TrialState[OPTUNA_STATES[trial.state]]
-        if state == optuna.trial.TrialState.PRUNED and len(self._study.directions) > 1:
-            state = (
-                optuna.trial.TrialState.FAIL
-            )  # rejected by the model; Optuna prunes only with one objective
+        if len(self._study.directions) > 1:
+            if self._reads_reports and trial.epoch_values is not None:
+                rows = [list(values) for values in trial.epoch_values]
+                storage.set_trial_user_attr(trial_id, "objective_reports", rows)
+            elif state == optuna.trial.TrialState.PRUNED:
+                state = optuna.trial.TrialState.FAIL  # Optuna prunes only with one objective
         storage.set_trial_state_values(trial_id, state, values)
 
     def epochs(self, number: int) -> int | None:

@@ -102,14 +102,17 @@ class Choice:
 
 
 def resolve_selection(
-    selection: SelectionSpec, problem: Problem, n_objectives: int
+    selection: SelectionSpec, problem: Problem, n_objectives: int, n_limits: int = 0
 ) -> SelectionSpec:
-    """Fill in how the winner is chosen: an ensemble for tables, families and one objective."""
+    """Fill in how the winner is chosen: an ensemble for tables, families and one objective.
+
+    What a limit is on is measured for single trials.
+    """
     if selection.kind is not None:
         return selection
     is_table = problem.windows is None and len(problem.row_shape) == 1
     has_family = find_family(problem.model) is not None
-    suits = is_table and has_family and n_objectives == 1
+    suits = is_table and has_family and n_objectives == 1 and not n_limits
     return selection.model_copy(update={"kind": "ensemble" if suits else "best"})
 
 
@@ -128,13 +131,26 @@ def best_trial(history: History) -> Trial:
     """Return the best complete trial.
 
     Raises:
-        TrainingError: If no trial completed.
+        TrainingError: If no trial completed, or none satisfies the constraints.
     """
     if history.best is not None:
         return history.best
+    if broken := history.infeasible_trials():
+        raise TrainingError(_explain_infeasible(history, broken))
     failed = [t for t in history.ended if t.state == "FAILED"]
     reason = f" The last one, trial {failed[-1].number}: {failed[-1].error}" if failed else ""
     raise TrainingError(f"none of {len(history.ended)} trials completed.{reason}")
+
+
+def _explain_infeasible(history: History, broken: Sequence[Trial]) -> str:
+    """Explain that no complete trial satisfies the constraints, and which is the closest."""
+    texts, closest = " and ".join(map(str, history.limits)), broken[0]
+    known = ", ".join(f"{name} = {v:.4g}" for name, v in (closest.measured or {}).items())
+    return (
+        f"none of the {len(broken)} complete trials satisfies {texts}, so there is no winner. The "
+        f"closest, trial {closest.number}, has {known or 'no measurement'}. Edit constraints or "
+        "the search space and run tune again (it keeps the trials), or raise budget.trials"
+    )
 
 
 def trials_needing_curves(history: History, selection: SelectionSpec) -> set[int]:
