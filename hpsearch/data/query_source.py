@@ -18,7 +18,8 @@ from .nested_columns import unwrap_column
 from .request_retries import TRIES, retry
 from .spilled_rows import GatheredRows, RowLimit, gather_rows
 
-BATCH = 50_000  # rows fetched at once
+BATCH = 50_000  # rows fetched at once, fewer of many columns
+BATCH_CELLS = 1_000_000  # each a Python object
 
 
 def read_query(query: QuerySpec, folder: Path, limit: RowLimit) -> GatheredRows:
@@ -105,7 +106,8 @@ def _iter_batches(engine: Any, text: str, order_by: Sequence[str]) -> Iterator[A
         connection = connection.execution_options(stream_results=True)
         result = connection.exec_driver_sql(wrapped.replace("%", _escape_percent(engine)))
         names = list(result.keys())
-        while rows := result.fetchmany(BATCH):
+        n_rows = max(1, min(BATCH, BATCH_CELLS // len(names)))
+        while rows := result.fetchmany(n_rows):
             yield _to_table(names, rows)
         transaction.rollback()
 
