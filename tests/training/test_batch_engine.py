@@ -123,7 +123,7 @@ def test_a_space_is_one_program_and_its_network_is_built_once(
 
 
 def test_a_program_of_a_space_of_any_widths_is_one_of_three() -> None:
-    from hpsearch.training.vectorized.template import Templates
+    from hpsearch.training.vectorized.templates import Templates
 
     sizes = {"layers": (1, 2, 3), "units": tuple(range(16, 513, 16))}
     templates = Templates(replace(mixed_problem(), sizes=sizes, optimizers=()))

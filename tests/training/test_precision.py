@@ -50,7 +50,9 @@ def test_programs_of_an_accelerator_are_traced_with_the_declared_precision(
         seen.append(jax.config.jax_default_matmul_precision)
         return a @ a
 
-    answer = programs._compile(product, (np.ones((2, 2), np.float32),))(np.ones((2, 2), "f"))
+    answer = programs._compile(lambda: product, (np.ones((2, 2), np.float32),))(
+        np.ones((2, 2), "f")
+    )
     assert [expected] == seen
     assert np.float32 == answer.dtype
 

@@ -150,15 +150,21 @@ def test_a_recipe_that_is_traced_again_computes_the_same() -> None:
 
     from hpsearch.training.trial_progress import TrialProgress
     from hpsearch.training.vectorized.device_data import make_device_data
+    from hpsearch.training.vectorized.lane_recipe import make_lane_recipe
     from hpsearch.training.vectorized.program import train_function
-    from hpsearch.training.vectorized.recipe import make_recipe
+    from hpsearch.training.vectorized.templates import Templates
     from hpsearch.training.vectorized.trial_run import TrialRun
-    from hpsearch.training.weight_initialization import draw_weights
 
     problem, trial = separable(), spec(optimizer="adam")
-    data, recipe = make_device_data(problem), make_recipe(problem, trial.params, 0)
+    templates = Templates(problem, batched=False)
+    data, template, params = (
+        make_device_data(problem),
+        templates.get(trial),
+        templates.resolve(trial),
+    )
+    recipe = make_lane_recipe(problem, template, trial.params, params)
     progress = TrialProgress(problem, trial, "vectorized", "maximize")
-    draw = partial(draw_weights, recipe.network.plan)
+    draw = partial(template.draw_lane, problem, trial, params, recipe)
     trial_run = TrialRun(progress, trial.params, recipe, (None,) * len(problem.folds), draw)
     epoch = trial_run.make_epoch(problem, data, 0, 0, steps=range(4))
     given = (trial_run.initial_state(0), trial_run.make_lane(0, data), epoch, data.rows)
@@ -175,7 +181,7 @@ def test_an_operation_of_one_lane_is_not_cut_into_shares() -> None:
     cut = []
     for threads in (True, False):
         cache = ProgramCache([], threads=threads)
-        program = cache._compile(jnp.exp, (np.zeros(1_000_000, np.float32),))
+        program = cache._compile(lambda: jnp.exp, (np.zeros(1_000_000, np.float32),))
         cut.append("outer_dimension_partitions" in program.as_text())
     assert [len(os.sched_getaffinity(0)) > 1, False] == cut
 

@@ -12,7 +12,7 @@ from training.trainer_contract import curves_of_fit, first_fold, run, separable,
 
 from hpsearch.training.problem import Problem
 from hpsearch.training.vectorized import VectorizedTrainer
-from hpsearch.training.vectorized.template import Templates
+from hpsearch.training.vectorized.templates import Templates
 from hpsearch.training.vectorized.watched_number import WatchedNumber, may_watch_numbers
 
 HEAD = "import keras\nfrom keras import layers as k\n\n"

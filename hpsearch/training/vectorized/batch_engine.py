@@ -27,7 +27,7 @@ from .group_factory import GroupFactory
 from .program_cache import ProgramCache
 from .segment import MAX_EPOCHS_PER_CALL
 from .streamed_group import stream_epoch
-from .template import Templates
+from .templates import Templates
 from .tile_entry import TileEntry, is_last
 from .tile_group import TileGroup, TooLargeError
 

@@ -78,6 +78,26 @@ def trial_draws(
     )
 
 
+def fill_slots(
+    slots: Sequence[Slot], begins: Slots, vector: np.ndarray, split: Callable[..., Any]
+) -> list[np.ndarray]:
+    """Return the optimizer's initial variables on the host, as `state_function` does.
+
+    Args:
+        slots: The optimizer's variables.
+        begins: Their initial values.
+        vector: The initial weights.
+        split: Splits `vector` into the trainable variables' values.
+    """
+    values = [vector, *split(vector)]
+    return [
+        np.array(values[slot.source], slot.dtype)
+        if slot.source is not None and copied
+        else np.full(slot.shape, value, slot.dtype)
+        for slot, value, copied in zip(slots, begins.values, begins.copies, strict=True)
+    ]
+
+
 def state_function(
     network: LaneNetwork, kinds: Sequence[str], seeds: Sequence[int | None], slots: Sequence[Slot]
 ) -> Callable[..., LaneState]:

@@ -7,7 +7,9 @@ hyperparameters are constants of the program.
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -86,7 +88,8 @@ class LaneNetwork:
         cloned = self.model is not self.plan
         self._penalties = _find_penalties(self.plan, strengths) if cloned else []
         self.strengths = np.asarray(strengths, np.float32)
-        self.n_parameters: int = self.plan.count_params()
+        self.shapes: Sequence[tuple[int, ...]]  # of the weights of the original model
+        self.shapes = [tuple(v.shape) for v in self.plan.weights]
         self.structure = _model_structure(self.model) if cloned else ""
         if not cloned or not all(map(_is_described_by_config, flat_layers(self.model))):
             self.structure += repr(sorted(params.items()))
@@ -99,6 +102,19 @@ class LaneNetwork:
         wrong = {v.dtype for v in self.model.trainable_variables} - {"float32"}
         if wrong:
             raise TrainingError(f"the model holds {', '.join(sorted(wrong))} weights, not float32")
+
+    def for_trial(
+        self, strengths: Sequence[float], shapes: Sequence[tuple[int, ...]]
+    ) -> LaneNetwork:
+        """Return the network of a trial with other strengths and narrower layers."""
+        own = copy.copy(self)
+        own.strengths, own.shapes = np.asarray(strengths, np.float32), shapes
+        return own
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of weights of the original model."""
+        return sum(math.prod(shape) for shape in self.shapes)
 
     @property
     def trainable(self) -> list[Any]:
@@ -143,8 +159,8 @@ class LaneNetwork:
         values = dict(zip(map(id, self.trainable), self.split(np.asarray(vector)), strict=True))
         values |= dict(zip(map(id, self.model.non_trainable_variables), others, strict=True))
         return [
-            np.array(values[id(twin)])[tuple(slice(n) for n in own.shape)]
-            for twin, own in zip(self.model.weights, self.plan.weights, strict=True)
+            np.array(values[id(twin)])[tuple(slice(n) for n in shape)]
+            for twin, shape in zip(self.model.weights, self.shapes, strict=True)
         ]
 
     def spread(self, factors: Any) -> Any:

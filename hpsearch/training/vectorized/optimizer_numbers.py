@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from ...trial import Value
-from ..optimizers import DEFAULT_OPTIMIZER, list_optimizer_params
+from ..optimizers import DEFAULT_OPTIMIZER, OPTIMIZER_CLASSES, list_optimizer_params
 from ..problem import Problem
 from .lane_init import Slot, Slots
 from .network import LaneNetwork
-from .update import CLIP_ARGUMENTS, Update
+from .update import BY_SHAPE, CLIP_ARGUMENTS, Update
 
 Key = tuple[Any, ...]
 
@@ -35,6 +35,12 @@ def optimizer_key(problem: Problem, params: Mapping[str, Value]) -> Key:
             (given, (given in CLIP_ARGUMENTS and bool(value)) if is_number else repr(value))
         )
     return (name, problem.optimizers, tuple(found))
+
+
+def depends_on_shapes(params: Mapping[str, Value]) -> bool:
+    """Whether the optimizer's updates depend on shapes, so that layers may not be padded."""
+    name = OPTIMIZER_CLASSES.get(str(params.get("optimizer", DEFAULT_OPTIMIZER)))
+    return any(kind.__name__ == name for kind in BY_SHAPE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ...data.statistics import clamp_answers, scale_features
 from ...data.target_transform import inverse_transform_target, transform_target
@@ -171,12 +170,6 @@ class Recipe:
             is_compiled=self.is_compiled,
             steps=self.steps,
         )
-
-    def initial(self, drawn: Sequence[np.ndarray], dropout_seed: int) -> LaneState:
-        """Return a lane's initial state; see `LaneNetwork.initial_weights`."""
-        vector, others = self.network.initial_weights(drawn, dropout_seed)
-        values = [vector] if self.flat else [np.asarray(v) for v in self.network.split(vector)]
-        return LaneState(vector, others, self.update.initial(self.network.trainable, values))
 
 
 def train_function(recipe: Recipe) -> Callable[..., EpochOutput]:

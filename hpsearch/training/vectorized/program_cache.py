@@ -23,6 +23,9 @@ Compiled = Callable[..., Any]
 
 OPTIMIZATION_LEVEL = "xla_backend_optimization_level"
 MAX_PROGRAMS = 64  # of about 1 MB each
+_TRACING = (
+    threading.Lock()
+)  # trials share models and optimizers, which hold traced values meanwhile
 
 
 class ProgramCache:
@@ -85,7 +88,7 @@ class ProgramCache:
             donated: Indices of the arguments that it may overwrite.
         """
         return self._get_or_make(
-            f"{key} {_shapes_key(examples)}", lambda: self._compile(make(), examples, donated)
+            f"{key} {_shapes_key(examples)}", lambda: self._compile(make, examples, donated)
         )
 
     def count(self, kind: str) -> int:
@@ -94,13 +97,13 @@ class ProgramCache:
 
     def _compile(
         self,
-        function: Callable[..., Any],
+        make: Callable[[], Callable[..., Any]],
         examples: tuple[Any, ...],
         donated: tuple[int, ...] = (),
     ) -> Compiled:
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), examples)
-        with jax.default_matmul_precision(self._precision):
-            lowered = jax.jit(function, donate_argnums=donated).lower(*shapes)
+        with _TRACING, jax.default_matmul_precision(self._precision):
+            lowered = jax.jit(make(), donate_argnums=donated).lower(*shapes)
         options: dict[str, bool | int | str] = {}
         if session.is_on_cpu():
             if OPTIMIZATION_LEVEL not in os.environ.get("XLA_FLAGS", ""):  # which then holds

@@ -82,13 +82,8 @@ def make_recipe(
     shares = shares and loss is None and not is_large(problem, network)
     switches = shares or (batched and loss is None)
     update = _switch_between(problem, params, own, network) if switches else own
-    chunk = _chunk_rows(problem, params, network) if shares else None
-    factors = get_step_factors(problem, params, plan) is not None
-    if factors and not update.scales:
-        raise UnsuitableError(
-            f"{params.get('optimizer')} has no learning rate of its own for each weight, which "
-            f"{problem.model} needs: use trainer: keras_fit"
-        )
+    chunk = chunk_rows(problem, params, network) if shares else None
+    factors = require_step_factors(problem, params, plan, update)
     return Recipe(
         network,
         update,
@@ -118,9 +113,30 @@ def describe_scaling(problem: Problem, params: Mapping[str, Value]) -> str:
     return f"{'quantiles' * bends} {'clip' * clips} {'clamp' * clamps}"
 
 
-def make_update(problem: Problem, params: Mapping[str, Value], network: LaneNetwork) -> Update:
+def require_step_factors(
+    problem: Problem, params: Mapping[str, Value], plan: keras.Model, update: Update
+) -> bool:
+    """Return whether steps of weights have factors.
+
+    Raises:
+        UnsuitableError: If they have, and the optimizer cannot apply them.
+    """
+    factors = get_step_factors(problem, params, plan) is not None
+    if factors and not update.scales:
+        raise UnsuitableError(
+            f"{params.get('optimizer')} has no learning rate of its own for each weight, which "
+            f"{problem.model} needs: use trainer: keras_fit"
+        )
+    return factors
+
+
+def make_update(
+    problem: Problem, params: Mapping[str, Value], network: LaneNetwork, *, batched: bool
+) -> Update:
     """Make the update of the optimizer that `params` select, among the study's alternatives."""
-    return _switch_between(problem, params, OptimizerUpdate(make_optimizer(params)), network)
+    own = OptimizerUpdate(make_optimizer(params))
+    switches = batched or not is_large(problem, network)
+    return _switch_between(problem, params, own, network) if switches else own
 
 
 def _make_optimizer(plan: keras.Model, params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
@@ -167,7 +183,7 @@ def _switch_between(
     return own if len(flat) == 1 else OptimizerSwitch([updates[n] for n in flat], flat.index(name))
 
 
-def _chunk_rows(problem: Problem, params: Mapping[str, Value], network: LaneNetwork) -> int | None:
+def chunk_rows(problem: Problem, params: Mapping[str, Value], network: LaneNetwork) -> int | None:
     """Return the rows to compute together so that all larger batch sizes share a program."""
     can = problem.batch_sizes_vary and is_by_row(network.model)
     return CHUNK if can and batch_size(params) >= CHUNK else None

@@ -3,8 +3,7 @@
 A template's Keras model is built and inspected once; numeric hyperparameters are inputs of its
 program. They are identified by building a family's network with unique numbers and finding these
 in the result. In a chain of dense layers, width and depth are numbers, too: the template's network
-is as wide and deep as the search space allows. A custom function is called with numbers that record
-their use (`watched_number`); if it could hide their use, its network is built for every trial.
+is as wide and deep as the search space allows; on threads, as wide as the layers are padded.
 """
 
 from __future__ import annotations
@@ -16,29 +15,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...compat.keras import user_seed, variable_initializer
-from ...models import load_family
-from ...spec.function_reference import is_reference
 from ...trial import TrialSpec, Value
 from ..class_weights import class_weights
 from ..fold_weights import draws_from_rows, get_step_factors, make_initial_weights
 from ..problem import Problem
-from ..schedules import Schedule, has_scheduled_strengths, make_schedule
+from ..schedules import Schedule, make_schedule
 from ..weight_initialization import Distribution, draw_variable, get_distribution
-from .lane_init import Draws, LaneGiven, Slots, state_function, trial_draws
+from .lane_init import Draws, LaneGiven, Slots, fill_slots, state_function, trial_draws
 from .network import LaneNetwork
 from .objective import LossObjective
-from .optimizer_numbers import OptimizerNumbers, optimizer_key, probe_slots
-from .padding import padded_width
+from .optimizer_numbers import OptimizerNumbers, probe_slots
 from .program import LaneState, Recipe
-from .recipe import describe_scaling, make_recipe, make_update
 from .schedule_rates import ScheduleNumbers, schedule_numbers, share_numbers
-from .watched_number import (
-    TRAINING_NAMES,
-    WatchedNumber,
-    describe_initializers,
-    may_watch_numbers,
-    read_text,
-)
 
 Key = tuple[Any, ...]
 Shape = tuple[int, ...]
@@ -110,7 +98,7 @@ class Template:
             np.asarray(strengths, np.float32),
             self._arguments(problem, params),
             self.optimizer.rates(params),
-            None if self.network.blocks is None else np.int32(_chain_sizes(params)[0]),
+            None if self.network.blocks is None else np.int32(chain_sizes(params)[0]),
             schedule_numbers(schedule, trial.planned or trial.epochs, trial.watched),
             self.draws(params)[0],
             self.optimizer.initial_slots(params),
@@ -140,6 +128,38 @@ class Template:
             return None
         return LaneGiven(self._draw_vectors(params, seeds), None)
 
+    def draw_lane(
+        self,
+        problem: Problem,
+        trial: TrialSpec,
+        params: Mapping[str, Value],
+        recipe: Recipe,
+        fold: int,
+    ) -> LaneState:
+        """Return the initial state of a trial's fold, drawn on the host.
+
+        Args:
+            problem: The problem.
+            trial: The trial.
+            params: Its hyperparameters, defaults included.
+            recipe: From `lane_recipe.make_lane_recipe`.
+            fold: 0-based.
+        """
+        seed, plan = trial.fold_seed(fold, "weights"), self.network.plan
+        if self.axes:
+            shapes = [shape for shape in self.own_shapes(params) if shape is not None]
+            variables = zip(self.initializers, shapes, plan.weights, strict=True)
+            drawn = [
+                draw_variable(initializer, shape, variable.dtype, seed, index)
+                for index, (initializer, shape, variable) in enumerate(variables)
+            ]
+        else:
+            drawn = make_initial_weights(problem, params, plan, fold=fold, seed=seed)
+        network = recipe.network
+        vector, others = network.initial_weights(drawn, trial.fold_seed(fold, "dropout"))
+        begins = self.optimizer.initial_slots(params)
+        return LaneState(vector, others, fill_slots(self.slots, begins, vector, network.split))
+
     def _make_schedule(self, params: Mapping[str, Value]) -> Schedule:
         own = self.recipe.schedule
         return own if self.recipe.is_compiled else make_schedule(params)
@@ -152,9 +172,9 @@ class Template:
 
     def own_shapes(self, params: Mapping[str, Value]) -> list[Shape | None]:
         """Return the shape of each weight in a trial's own network; None if it lacks the weight."""
-        if self.network.blocks is None:
+        if not self.axes:
             return [tuple(v.shape) for v in self.network.plan.weights]
-        layers, units = _chain_sizes(params)
+        layers, units = chain_sizes(params)
         shapes: list[Shape | None] = []
         for index, variable in enumerate(self.network.model.weights):
             axes = self.axes[index]
@@ -164,7 +184,7 @@ class Template:
 
     def draws(self, params: Mapping[str, Value]) -> tuple[Draws, int]:
         """Return the distributions of a trial's weights, and the number of weights."""
-        key = (0, 0) if self.network.blocks is None else _chain_sizes(params)
+        key = (0, 0) if self.network.blocks is None else chain_sizes(params)
         if key not in self._draws:
             shapes = self.own_shapes(params)
             nothing = Distribution("constant", 0.0, 0.0)
@@ -225,7 +245,7 @@ class Template:
         ]
 
 
-def _chain_sizes(params: Mapping[str, Value]) -> tuple[int, int]:
+def chain_sizes(params: Mapping[str, Value]) -> tuple[int, int]:
     """Return the number of layers and units of a chain of dense layers."""
     layers, units = params["layers"], params["units"]
     assert isinstance(layers, int)
@@ -233,201 +253,25 @@ def _chain_sizes(params: Mapping[str, Value]) -> tuple[int, int]:
     return layers, units
 
 
-class Templates:
-    """The templates of a problem, each made for the first trial that needs it."""
-
-    def __init__(self, problem: Problem) -> None:
-        self._problem = problem
-        self._family = load_family(problem.model)
-        self._made: dict[Key, Template] = {}
-        self._exact: dict[Key, frozenset[str]] = {}  # numbers that are not inputs
-        self._networks: dict[Key, tuple[Recipe, Sequence[str | float]]] = {}
-        self.built = 0  # number of Keras models
-        self._may_watch = self._family.defaults is None and may_watch_numbers(problem.model)
-        self._text = read_text(problem.model) if self._may_watch else ""
-
-    def resolve(self, trial: TrialSpec) -> dict[str, Value]:
-        """Return a trial's hyperparameters with the fixed ones and the family's defaults."""
-        return {**(self._family.defaults or {}), **self._problem.resolve(trial.params)}
-
-    def get(self, trial: TrialSpec) -> Template:
-        """Return the template of a trial.
-
-        Raises:
-            UnsuitableError: If the model cannot be vectorised.
-            Exception: Any exception of a custom function.
-        """
-        given = self._problem.resolve(trial.params)
-        params = self.resolve(trial)
-        loss = params.get("loss")
-        if isinstance(loss, str) and is_reference(loss):
-            return self._make_own(given, trial.seed)
-        if self._family.defaults is None:
-            return self._get_watched(given, trial.seed) or self._make_own(given, trial.seed)
-        rest = self._training_key(given)
-        sizes = self._shared_sizes(params)
-        if sizes is not None:
-            key = (*self._network_key(given, params, sizes, rest), sizes)
-            if key not in self._made:
-                self._make_template(key, given, params, sizes, trial.seed)
-            if key in self._made:
-                return self._made[key]
-        key = self._network_key(given, params, None, rest)
-        if key not in self._made:
-            self._make_template(key, given, params, None, trial.seed)
-            key = self._network_key(given, params, None, rest)  # some numbers may not be inputs
-        if key not in self._made:
-            self._make_template(key, given, params, None, trial.seed)
-        return self._made[key]
-
-    def _make_own(self, params: Mapping[str, Value], seed: int) -> Template:
-        """Make a template for one trial, whose network may depend on any hyperparameter."""
-        key = ("own", repr(sorted(params.items())), seed)
-        if key not in self._made:
-            while len(self._made) > 1000:
-                self._made.pop(next(iter(self._made)))
-            recipe = self._make_recipe(params, seed)
-            self._made[key] = _build_template(recipe, params, [float(s) for s in recipe.strengths])
-        return self._made[key]
-
-    def _get_watched(self, params: Mapping[str, Value], seed: int) -> Template | None:
-        """Return the template of trials for which a custom function builds the same network.
-
-        None if the function's numbers cannot be watched, or if it compiles its model.
-        """
-        if not self._may_watch:
-            return None
-        *rest, optimizer = self._training_key(params)
-        names = [name for name in params if self._may_read(name)]
-        numbers = tuple(name for name in names if isinstance(params[name], float))
-        others = tuple((name, repr(params[name])) for name in names if name not in numbers)
-        base = ("watched", others, numbers, *rest)
-        while True:
-            exact = self._exact.get(base, frozenset())
-            network_key = (base, tuple((n, params[n]) for n in numbers if n in exact))
-            if network_key in self._networks:
-                break
-            recipe, sources, used = self._build_watched(params, seed, set(numbers) - exact)
-            if recipe.is_compiled:
-                self._may_watch = False
-                return None
-            if used:
-                self._exact[base] = exact | used
-            else:
-                self._networks[network_key] = recipe, sources
-        key = (network_key, optimizer)
-        if key not in self._made:
-            recipe, sources = self._networks[network_key]
-            update = make_update(self._problem, params, recipe.network)
-            self._made[key] = _build_template(recipe.with_update(update), params, sources)
-        return self._made[key]
-
-    def _may_read(self, name: str) -> bool:
-        """Whether a custom function may read a hyperparameter; training's only if it names them."""
-        return name not in TRAINING_NAMES or name in self._text
-
-    def _build_watched(
-        self, params: Mapping[str, Value], seed: int, free: set[str]
-    ) -> tuple[Recipe, Sequence[str | float], frozenset[str]]:
-        """Build a network with unique numbers.
-
-        Returns:
-            The network, the source of each strength, and the numbers that its structure depends on.
-        """
-        probes = {n: 0.1037 + 0.011 * i for i, n in enumerate(sorted(free))}
-        used: set[str] = set()
-
-        def watch(chosen: dict[str, Value]) -> dict[str, Value]:
-            watched = {n: WatchedNumber(v, n, used) for n, v in probes.items() if n in chosen}
-            return {**chosen, **watched}
-
-        try:
-            recipe = self._make_recipe({**params, **probes}, seed, watch=watch)
-        except Exception:
-            if not probes:
-                raise
-            recipe, sources, _ = self._build_watched(params, seed, set())
-            return recipe, sources, frozenset(free)
-        text = recipe.network.structure + describe_initializers(recipe.network.plan)
-        used |= {name for name, value in probes.items() if repr(value) in text}
-        found = {np.float32(v): n for n, v in probes.items()}
-        sources = [found.get(np.float32(s), float(s)) for s in recipe.strengths]
-        return recipe, sources, frozenset(used)
-
-    def _training_key(self, params: Mapping[str, Value]) -> Key:
-        objective = LossObjective(self._problem.task, params).structure
-        scaling = describe_scaling(self._problem, params)
-        steps = has_scheduled_strengths(params)
-        return (objective, scaling, steps, optimizer_key(self._problem, params))
-
-    def _network_key(
-        self, given: Mapping[str, Value], params: Mapping[str, Value], sizes: Any, rest: Key
-    ) -> Key:
-        """Return a key of a family's network: names of given numbers, values of the rest."""
-        free = () if sizes is None else ("layers", "units")
-        names = [n for n in self._family.defaults or () if n not in free]
-        numbers = [n for n in names if isinstance(params[n], float)]
-        base = (tuple((n, params[n]) for n in names if n not in numbers), rest, bool(sizes))
-        exact = self._exact.get(base, frozenset())
-        return (*base, tuple((n, params[n] if n in exact else n in given) for n in numbers))
-
-    def _shared_sizes(self, params: Mapping[str, Value]) -> tuple[int, int] | None:
-        """Return depth and width of the network that a trial's is padded to; None: its own."""
-        if self._problem.model != "mlp" or not params["layers"]:
-            return None
-        layers, units = _chain_sizes(params)
-        deepest = max(layers, *self._problem.sizes.get("layers", (0,)))
-        top = padded_width(max(units, *self._problem.sizes.get("units", (0,))))
-        classes = sorted({padded_width(max(1, top // 4)), padded_width(top // 2), top})
-        return deepest, next(n for n in classes if n >= units)
-
-    def _make_template(
-        self,
-        key: Key,
-        given: Mapping[str, Value],
-        params: Mapping[str, Value],
-        sizes: Any,
-        seed: int,
-    ) -> None:
-        """Make the template of `key`, unless the network is not a chain or has other numbers."""
-        base, alike = key[:3], (key[0], key[1][:3], *key[2:])  # except for the optimizer
-        wide = {} if sizes is None else dict(zip(("layers", "units"), sizes, strict=True))
-        if alike in self._networks:
-            recipe, sources = self._networks[alike]
-            update = make_update(self._problem, params, recipe.network)
-            if sizes is None or not getattr(update, "by_shape", False):
-                self._made[key] = _build_template(
-                    recipe.with_update(update), {**params, **wide}, sources
-                )
-            return
-        exact = self._exact.get(base, frozenset())
-        names = [n for n in self._family.defaults or () if isinstance(params[n], float)]
-        probes = {n: 0.1037 + 0.011 * i for i, n in enumerate(names) if n in given}  # all different
-        probes = {n: v for n, v in probes.items() if n not in exact}
-        recipe = self._make_recipe({**params, **probes, **wide}, seed, shares_depth=bool(sizes))
-        if sizes is not None and not recipe.network.is_padded:
-            return
-        found = {np.float32(v): n for n, v in probes.items()}
-        sources = [found.get(np.float32(s), float(s)) for s in recipe.strengths]
-        if lost := probes.keys() - set(sources):
-            self._exact[base] = exact | lost
-            return
-        self._networks[alike] = recipe, sources
-        self._made[key] = _build_template(recipe, {**params, **wide}, sources)
-
-    def _make_recipe(self, params: Mapping[str, Value], seed: int, **options: Any) -> Recipe:
-        self.built += 1
-        return make_recipe(self._problem, params, seed, batched=True, **options)
-
-
-def _build_template(
-    recipe: Recipe, params: Mapping[str, Value], sources: Sequence[str | float]
+def build_template(
+    recipe: Recipe,
+    params: Mapping[str, Value],
+    sources: Sequence[str | float],
+    blocks: Sequence[Sequence[Any]] | None,
 ) -> Template:
+    """Make the template of a recipe.
+
+    Args:
+        recipe: Of the widest and deepest network.
+        params: The hyperparameters that it was made for.
+        sources: The source of each of the network's strengths.
+        blocks: From `hidden_blocks`, if trials have layers of other widths; else None.
+    """
     slots, begins = probe_slots(recipe.update, recipe.network)
     optimizer = OptimizerNumbers.from_update(recipe.update, params, begins)
     template = Template(recipe, sources, optimizer, slots)
-    if recipe.network.blocks is not None:
-        _find_units(template, recipe.network.blocks)
+    if blocks is not None:
+        _find_units(template, blocks)
     template.begins = f"{template._distribution_kinds()} {slots}"
     return template
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +16,7 @@ from ...errors import TrainingError, UnsuitableError
 from ...trial import TrialResult, TrialSpec
 from ..checkpoint import Checkpoint, decode_fitting
 from ..class_weights import class_weights
-from ..fold_weights import get_step_factors, make_initial_weights
+from ..fold_weights import get_step_factors
 from ..metrics import Metric
 from ..problem import Problem
 from ..trainer import ReportGenerator
@@ -23,8 +24,11 @@ from ..trial_progress import EpochMeasures, FrozenFolds, TrialProgress, train_in
 from ..trial_result import require_finite_loss
 from . import session
 from .device_data import DeviceData
+from .lane_recipe import make_lane_recipe
+from .program import LaneState
 from .program_cache import ProgramCache
-from .recipe import is_large, make_recipe
+from .recipe import is_large
+from .templates import Templates
 from .thread_engine import ThreadEngine
 from .trial_run import LaneMeasures, TrialRun
 
@@ -52,6 +56,8 @@ class ThreadTrainer:
         self._objective = problem.objective_metric
         self._data, self._programs = data, programs
         self._engine = ThreadEngine(problem, data, programs, cores=session.count_cores())
+        self.templates = Templates(problem, batched=False)
+        self._making = threading.Lock()  # `prepare` and `train` make trials at the same time
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._prepared: dict[Key, Future[list[TrialRun | TrialResult]]] = {}
 
@@ -141,15 +147,16 @@ class ThreadTrainer:
     def _make_trial_run(self, progress: TrialProgress) -> TrialRun:
         params = self.problem.resolve(progress.trial.params)
         weights = [class_weights(self.problem, params, fold) for fold in self._fold_range]
-        recipe = make_recipe(self.problem, params, progress.trial.seed, shares=True)
+        complete = self.templates.resolve(progress.trial)
+        with self._making:
+            template = self.templates.get(progress.trial)
+        recipe = make_lane_recipe(self.problem, template, params, complete)
         progress.n_parameters = recipe.network.n_parameters
-        plan = recipe.network.plan
 
-        def draw(fold: int) -> list[np.ndarray]:
-            seed = progress.trial.fold_seed(fold, "weights")
-            return make_initial_weights(self.problem, params, plan, fold=fold, seed=seed)
+        def draw(fold: int) -> LaneState:
+            return template.draw_lane(self.problem, progress.trial, complete, recipe, fold)
 
-        factors = get_step_factors(self.problem, params, plan)
+        factors = get_step_factors(self.problem, params, recipe.network.plan)
         trial_run = TrialRun(progress, params, recipe, tuple(weights), draw, factors)
         if progress.trial.resume_from is not None:
             self._restore_lanes(trial_run)

@@ -36,7 +36,7 @@ class TrialRun:
     params: Mapping[str, Value]  # including the fixed ones
     recipe: Recipe
     class_weights: tuple[np.ndarray | None, ...]  # of each fold; see `training.class_weights`
-    draw_weights: Callable[[int], list[np.ndarray]]  # fold -> weights; see `make_initial_weights`
+    draw_state: Callable[[int], LaneState]  # fold -> its initial state
     factors: StepFactors | None = None
     evaluates: bool = True  # whether validation rows are evaluated
     programs: Sequence[Future[Any]] = ()  # they train, evaluate and measure an epoch of a lane
@@ -72,18 +72,15 @@ class TrialRun:
             assert restored is not None, "the fold has stopped"
             return restored
         if fold or self._first_state is None:
-            return self._draw_state(fold)
+            return self.draw_state(fold)
         drawn, self._first_state = self._first_state, None
         return drawn
 
     def example_state(self) -> LaneState:
         """Return a state to compile programs for; it must not be trained."""
         if self._first_state is None:
-            self._first_state = self._draw_state(0)
+            self._first_state = self.draw_state(0)
         return self._first_state
-
-    def _draw_state(self, fold: int) -> LaneState:
-        return self.recipe.initial(self.draw_weights(fold), self.trial.fold_seed(fold, "dropout"))
 
     def make_epoch(
         self,
