@@ -207,7 +207,7 @@ class StudySpec(Section):
 
     study: StudyName = "study"
     seed: int = Field(0, ge=0, lt=2**31)
-    data: DataSpec
+    data: DataSpec = DataSpec()
     task: Task | None = None
     objective: ObjectiveSpec | None = None
     objectives: list[ObjectiveSpec] | None = Field(None, min_length=2, max_length=5)
