@@ -124,6 +124,18 @@ def test_a_compiled_model_makes_the_curves_of_fit(kind: str, tmp_path: Path) -> 
         np.testing.assert_allclose(told, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("named", [{"optimizer": "SGD"}, {"optimizer": "sgd", "momentum": 0.1}])
+def test_a_compiled_optimizer_reads_no_hyperparameter_by_name(
+    named: dict[str, Any], tmp_path: Path
+) -> None:
+    make, body = MODELS["objects"]
+    problem = compiled(make(), tmp_path, body)
+    reports, results = run(VectorizedTrainer(problem), [trial(**named)])
+    assert "COMPLETE" == results[0].state, results[0].traceback
+    measured = [r.metrics["train/loss"][0] for r in reports if isinstance(r, EpochReport)]
+    np.testing.assert_allclose(measured, fitted(problem, trial(**named))[0], rtol=1e-4)
+
+
 def test_trials_that_differ_in_the_compiled_numbers_share_their_programs(tmp_path: Path) -> None:
     body = f"return dense(hp, {OUTPUT}, keras.optimizers.Adam(rate), 'binary_crossentropy')"
     trainer = VectorizedTrainer(compiled(separable(), tmp_path, body))

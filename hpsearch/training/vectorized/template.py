@@ -268,7 +268,10 @@ def build_template(
         blocks: From `hidden_blocks`, if trials have layers of other widths; else None.
     """
     slots, begins = probe_slots(recipe.update, recipe.network)
-    optimizer = OptimizerNumbers.from_update(recipe.update, params, begins)
+    if recipe.is_compiled:  # its optimizer reads no hyperparameter by name
+        optimizer = OptimizerNumbers(recipe.update, frozenset(), begins, {})
+    else:
+        optimizer = OptimizerNumbers.from_update(recipe.update, params, begins)
     template = Template(recipe, sources, optimizer, slots)
     if blocks is not None:
         _find_units(template, blocks)
