@@ -197,7 +197,7 @@ def _explain_planned(trial: Trial, epochs: int, schedules: str) -> str:
         f"{trial.n_epochs} epochs would have had other rates, and after the plan there are none"
     )
     if trial.n_epochs < trial.epochs:
-        reason += f". It can be trained to the end of its plan: --epochs {trial.epochs}"
+        reason += f". It can be trained to the end of its plan, {trial.epochs} epochs"
     return reason
 
 

@@ -116,8 +116,11 @@ def test_a_required_key_is_required_of_a_file_that_extends_none(key):
     without = {k: v for k, v in STUDY.items() if k != key}
     assert [] != find_schema_problems(without)
     assert [] == find_schema_problems({**without, "extends": "base.yaml"})
-    with pytest.raises(SpecError):
-        load_dict(without)
+
+
+def test_a_declaration_without_a_search_space_is_refused():
+    with pytest.raises(SpecError, match="search_space: is required"):
+        load_dict({"data": STUDY["data"]})
 
 
 BASE = """\
