@@ -236,11 +236,6 @@ def _facts_table(history: History, trial: Trial) -> Table:
                 history.objectives[1:], (trial.values or ())[1:], strict=False
             )
         },
-        **{
-            limit.name: _format_measured(history, trial, limit)
-            for limit in history.limits
-            if trial.measured is not None
-        },
         "rank": f"{ranks[id(trial)]} of {len(ranks)}" if id(trial) in ranks else NONE,
         "best epoch": NONE if trial.best_epoch is None else str(trial.best_epoch + 1),
         "epochs": f"{trial.n_epochs} of at most {trial.epochs}",
@@ -250,12 +245,14 @@ def _facts_table(history: History, trial: Trial) -> Table:
         "seed": str(trial.seed),
         "attempt": str(trial.attempt),
     }
+    if trial.measured is not None:
+        rows |= {limit.name: _format_measured(trial, limit) for limit in history.limits}
     if history.changes:
         rows["revision"] = f"{trial.revision} of {len(history.changes)}"
     return _pairs_table(rows)
 
 
-def _format_measured(history: History, trial: Trial, limit: Limit) -> str:
+def _format_measured(trial: Trial, limit: Limit) -> str:
     """Format a measured value, and how it compares with its limit."""
     value = (trial.measured or {}).get(limit.name)
     if value is None:

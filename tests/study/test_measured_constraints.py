@@ -3,12 +3,14 @@
 import mlflow
 import numpy as np
 import pytest
+from rich.console import Console
 from sklearn.datasets import load_wine
 
 import hpsearch
 from hpsearch.answers.from_journal import describe_trial
 from hpsearch.errors import SpecError, TrainingError
 from hpsearch.history import load_history
+from hpsearch.reporting.terminal_tables import trial_details
 from hpsearch.spec.study_file import load_dict
 from hpsearch.study.validation import check_study
 from hpsearch.trial import Limit
@@ -51,6 +53,10 @@ def test_only_a_feasible_trial_wins_and_an_edited_limit_keeps_the_trials(tmp_pat
     worst = max(history.trials, key=lambda t: t.measured["parameters"])
     answer = describe_trial(journal, worst.number)
     assert ([175.0], None) == (answer.violations, answer.rank)
+    console = Console(width=100)
+    with console.capture() as shown:
+        console.print(trial_details(journal, worst.number))
+    assert "275 (violates parameters <= 100)" in shown.get()
     runs = mlflow.MlflowClient(result.tracking_uri).search_runs([result.experiment_id])
     violations = {r.data.metrics["violation"] for r in runs if "violation" in r.data.metrics}
     assert {0.0, 39.0, 175.0} == violations  # of the edited limit
