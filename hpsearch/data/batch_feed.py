@@ -21,6 +21,7 @@ from .batch_parts import Batch, BatchReader, convert_inputs
 from .endless_feed import hash_rows, refuse_endless
 from .memory_source import open_memory
 from .source_table import SourceTable, normalize_source
+from .spark_frames import is_spark_frame, read_spark_frame
 from .spilled_rows import CELL_BYTES, GIB, RowLimit, gather_rows, make_row_limit
 
 LIBRARIES = {"grain", "torch"}
@@ -42,8 +43,8 @@ def open_rows(
     """Convert rows in memory or batches to a table.
 
     Args:
-        value: What `open_memory` reads, batches, or what `fit` takes: (x, y) with named arrays in
-            x, or (x, y, sample_weight).
+        value: What `open_memory` reads, a DataFrame of Spark, batches, or what `fit` takes: (x, y)
+            with named arrays in x, or (x, y, sample_weight).
         data: The declaration.
         name: The name of the source.
         cache: The folder for rows that exceed the memory; None: these are refused.
@@ -51,6 +52,8 @@ def open_rows(
     Raises:
         DataError: If the value is neither, or with the number of a batch that cannot be used.
     """
+    if is_spark_frame(value):
+        return read_spark_frame(value, data, name, cache)
     if _is_keras_arguments(value):
         return _read_arguments(tuple(value), data, name)
     if not is_feed(value):

@@ -127,7 +127,8 @@ def collect_frame(value: Any) -> Any:
     Face's `Dataset`, and whatever offers Arrow's C stream.
 
     Raises:
-        DataError: If the frame is one of Spark, which would be collected by the driver, or several.
+        DataError: If there are several frames, or it is one of Spark, which would be collected by
+            the driver; `spark_frames` reads a whole table of Spark.
     """
     import pyarrow as pa
 
@@ -136,8 +137,9 @@ def collect_frame(value: Any) -> Any:
         return value
     if library == "pyspark" and hasattr(value, "schema"):
         raise DataError(
-            "a Spark DataFrame would be collected by the driver: let its executors write it, "
-            "frame.write.parquet(FOLDER), and give the folder as data.source"
+            "a Spark DataFrame would be collected by the driver: give one frame with the target, "
+            "and data.target; or let its executors write it, frame.write.parquet(FOLDER), and give "
+            "the folder as data.source"
         )
     if library == "datasets":
         if isinstance(value, Mapping) or not hasattr(value, "num_rows"):

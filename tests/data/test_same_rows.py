@@ -15,6 +15,7 @@ from server_parts import S3_KEYS, postgresql, s3_server
 
 import hpsearch
 from hpsearch.data import load
+from hpsearch.data.batch_feed import source_from_memory
 from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import DataSpec
 
@@ -153,26 +154,37 @@ def write_iceberg(folder: Path) -> str:
     return urlsplit(made.location()).path
 
 
-@pytest.mark.long
-@pytest.mark.timeout(300)
-@pytest.mark.filterwarnings("default")  # Spark warns of sockets that it leaves
-def test_a_spark_frame_written_by_its_executors_gives_the_same_data(tmp_path, monkeypatch):
+@pytest.fixture(params=["master", "remote"])  # classic, and Spark Connect
+def spark(request, monkeypatch):
     sql = pytest.importorskip("pyspark.sql", reason="PySpark is not installed: pip install pyspark")
+    if request.param == "remote":
+        pytest.importorskip("grpc", reason="Spark Connect: pip install 'pyspark[connect]'")
     if shutil.which("java") is None:
         pytest.skip("Java is not here: apt-get install default-jre-headless")
     monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
+    session = getattr(sql.SparkSession.builder, request.param)("local[2]").getOrCreate()
+    yield session
+    session.stop()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.filterwarnings("default")  # Spark warns of sockets that it leaves
+def test_a_spark_frame_is_written_by_its_executors(spark, tmp_path):
     parquet.write_table(TABLE, tmp_path / "t.parquet")
-    session = sql.SparkSession.builder.master("local[1]").getOrCreate()
-    try:
-        frame = session.read.parquet(str(tmp_path / "t.parquet"))
-        with pytest.raises(DataError, match=r"frame\.write\.parquet\(FOLDER\)"):
-            read(frame, tmp_path)
-        frame.write.parquet(str(tmp_path / "spark"))
-    finally:
-        session.stop()
+    frame = spark.read.parquet(str(tmp_path / "t.parquet"))
+    frame.write.parquet(str(tmp_path / "spark"))
     expected, found = read(TABLE, tmp_path), read("spark", tmp_path)
     assert_same_rows(expected, found, "spark")
     assert expected.fingerprint == found.fingerprint
+    data, cache = DataSpec(target="y"), tmp_path / "cache"
+    once = source_from_memory(frame, data, cache)
+    again = source_from_memory(frame.repartition(4).orderBy("size"), data, cache)
+    assert once.table.equals(again.table)
+    assert source_from_memory(TABLE, data).table.equals(once.table.sort_by("id"))
+    assert [] == list(cache.iterdir())
+    with pytest.raises(DataError, match=r"frame\.write\.parquet\(FOLDER\)"):
+        read((frame.drop("y"), frame.select("y")), tmp_path)
 
 
 @pytest.mark.long
