@@ -8,7 +8,7 @@ loses nothing, and a column declared categorical stays text.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import DataError
 from ..spec.data_spec import DataSpec
 from .cells import format_cell
+from .column_files import iter_column_files
 from .columns import Layout
 from .delimited import (
     DelimitedText,
@@ -65,9 +66,11 @@ def read_delimited(path: Path, data: DataSpec, text: Collection[str] = ()) -> tu
 
 
 def iter_delimited(
-    path: Path, data: DataSpec, text: Collection[str], max_cells: float
+    path: Path, data: DataSpec, text: Collection[str], max_cells: float, stem: Path
 ) -> tuple[Iterator[Any], Layout]:
     """Read a file as `read_delimited` does, as many columns at a time as `max_cells` allow.
+
+    If these are not all, the columns are divided into files with the path `stem` and a suffix.
 
     Returns:
         A `pyarrow.Table` per group of columns, each with all rows, and the layout.
@@ -75,8 +78,11 @@ def iter_delimited(
     content, head, layout = _open_delimited(path, data)
     size = max(1, int(max_cells / max(1, content.n_lines)))
     names = list(head.names)
-    groups = (names[start : start + size] for start in range(0, len(names), size))
-    return (_read_typed_table(content, head, data, text, group) for group in groups), layout
+    groups = [names[start : start + size] for start in range(0, len(names), size)]
+    parts = iter([(content, head)])
+    if len(groups) > 1:
+        parts = iter_column_files(content, head, groups, stem)
+    return (_read_typed_table(*part, data, text) for part in parts), layout
 
 
 def count_delimited_cells(path: Path, data: DataSpec) -> int:
@@ -100,21 +106,19 @@ def _read_typed_table(
     head: FileHead,
     data: DataSpec,
     text: Collection[str],
-    only: Sequence[str] = (),
 ) -> Any:
     """Read with Arrow's inferred types, and as text the columns that would lose spelling."""
     import pyarrow as pa
 
-    wanted = only or head.names
-    kept = [name for name in wanted if name in text]
-    table = _read_arrow(content, head, data, dict.fromkeys(kept, pa.string()), list(only))
+    kept = [name for name in head.names if name in text]
+    table = _read_arrow(content, head, data, dict.fromkeys(kept, pa.string()))
     trim_heap()  # buffers of Arrow's threads, as large as the table
     numbers = (pa.types.is_integer, pa.types.is_float64, pa.types.is_null)
     is_number = {f.name: any(check(f.type) for check in numbers) for f in table.schema}
     again = [
         f.name for f in table.schema if not is_number[f.name] and not pa.types.is_string(f.type)
     ]
-    numeric = [name for name in wanted if is_number[name]]
+    numeric = [name for name in head.names if is_number[name]]
     doubtful = _find_doubtful_columns(content, table, numeric, head.separator)
     if again or doubtful:
         names = [*again, *doubtful]

@@ -118,7 +118,7 @@ class _FileMapper:
             return gather_rows(_iter_feather(path), nothing).table, None
         if path.suffix in READERS:
             return _map_groups(_iter_npy(path, self.limit.cells), stem), None
-        groups, layout = iter_delimited(path, data, text, self.limit.cells)
+        groups, layout = iter_delimited(path, data, text, self.limit.cells, stem)
         table = _map_groups((cast_to_text(group, self.spelled) for group in groups), stem)
         if table.num_rows == 0:
             raise DataError(NO_ROWS)
