@@ -193,7 +193,10 @@ def read_head(
         )
     if has_header:
         _refuse_numeric_header(fields, needed)
-        names = require_unique_names([f or f"unnamed_{i + 1}" for i, f in enumerate(fields)])
+        try:
+            names = require_unique_names([f or f"unnamed_{i + 1}" for i, f in enumerate(fields)])
+        except DataError as error:
+            raise DataError(f"line 1: {error}") from None
     return FileHead(separator, tuple(names), size if has_header else mark)
 
 
@@ -264,7 +267,7 @@ def require_unique_names(names: Sequence[str]) -> list[str]:
         indices.setdefault(name, []).append(str(i))
     twice = [f"{n!r} (columns {', '.join(p)})" for n, p in indices.items() if len(p) > 1]
     if twice:
-        raise DataError(f"line 1: duplicate column names: {'; '.join(twice[:5])}. Rename them.")
+        raise DataError(f"duplicate column names: {'; '.join(twice[:5])}. Rename them.")
     return list(names)
 
 

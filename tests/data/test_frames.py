@@ -65,6 +65,12 @@ def test_data_sets_of_hugging_face_are_read_in_their_own_order():
         read(datasets.DatasetDict({"train": found}))
 
 
+def test_a_frame_with_a_doubled_column_is_no_file_with_lines():
+    with pytest.raises(DataError, match=r"duplicate column names: 'a' \(columns 1, 2\)") as refused:
+        source_from_memory(TABLE.select([0, 1]).rename_columns(["a", "a"]), DataSpec(target="a"))
+    assert "line" not in str(refused.value)
+
+
 class DataFrame:
     """What is known of a Spark DataFrame before any of its methods is called."""
 
