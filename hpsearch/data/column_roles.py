@@ -217,10 +217,11 @@ def mask_duplicates(
     mixed = np.zeros(table.num_rows, np.uint64) if array is None else hash_rows(array)
     for name in names:
         mixed ^= _compute_cell_ids(table[name])
-        mixed = _mix_bits(mixed)
-    _, first = np.unique(mixed, return_index=True)
-    repeated = np.ones(table.num_rows, bool)
-    repeated[first] = False
+        _mix_bits(mixed)
+    order = np.argsort(mixed, kind="stable")
+    mixed = mixed[order]
+    repeated = np.zeros(table.num_rows, bool)
+    repeated[order[1:]] = mixed[1:] == mixed[:-1]
     return repeated
 
 
@@ -231,13 +232,14 @@ def _compute_cell_ids(column: Any) -> np.ndarray:
     return factorize_codes(column).astype(np.uint64)
 
 
-def _mix_bits(x: np.ndarray) -> np.ndarray:
-    """One round of splitmix64, a bijection: distinct rows collide with probability 2**-64."""
-    x = x + np.uint64(0x9E3779B97F4A7C15)
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    scrambled: np.ndarray = x ^ (x >> np.uint64(31))
-    return scrambled
+def _mix_bits(x: np.ndarray) -> None:
+    """One round of splitmix64 in place, a bijection: rows collide with probability 2**-64."""
+    x += np.uint64(0x9E3779B97F4A7C15)
+    x ^= x >> np.uint64(30)
+    x *= np.uint64(0xBF58476D1CE4E5B9)
+    x ^= x >> np.uint64(27)
+    x *= np.uint64(0x94D049BB133111EB)
+    x ^= x >> np.uint64(31)
 
 
 def read_times(table: Any, name: str) -> np.ndarray:

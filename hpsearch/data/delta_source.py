@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
 from ..errors import DataError, first_line
-from .spilled_rows import BATCH_ROWS, GatheredRows, RowLimit, gather_rows
+from .spilled_rows import GatheredRows, RowLimit, count_batch_rows, gather_rows
 from .table_history import find_version_at
 
 READ_FEATURES = frozenset(
@@ -166,7 +166,7 @@ def _iter_file(
         with parquet.ParquetFile(path) as file:
             there = set(file.schema_arrow.names)
             needed = [c.physical for c in columns if c.physical in there]
-            for rows in file.iter_batches(BATCH_ROWS, columns=needed):
+            for rows in file.iter_batches(count_batch_rows(len(needed)), columns=needed):
                 yield _complete_rows(rows, columns, partition)
     except FileNotFoundError:
         raise DataError(

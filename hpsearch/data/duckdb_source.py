@@ -6,15 +6,19 @@ sums of floating-point numbers by several threads differ in the last bit from ru
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, first_line
-from .spilled_rows import BATCH_ROWS, GatheredRows, RowLimit, gather_rows
+from .address_cache import DRAFT
+from .spilled_rows import GIB, GatheredRows, RowLimit, count_batch_rows, gather_rows
 
 FILES = "duckdb"  # the connection for queries over files
 DATABASE = "duckdb:///"  # followed by the path of a database
+MIN_SORT_GIB = 1.0  # 400 columns need half of it, whatever the number of rows
 SETTINGS = (
     "SET threads = 1",
     "SET TimeZone = 'UTC'",
@@ -55,19 +59,42 @@ def read_duckdb(
     try:
         # A database is opened for reading, so other processes may read it, too.
         where = str((folder / Path(path).expanduser()).resolve()) if path else ":memory:"
-        with duckdb.connect(where, read_only=bool(path)) as connection:
+        with (
+            duckdb.connect(where, read_only=bool(path)) as connection,
+            _bound_sort(connection, limit),
+        ):
             for setting in SETTINGS:
                 connection.execute(setting)
             connection.execute("SET file_search_path = ?", [str(folder.resolve())])
             if len(connection.extract_statements(wrapped)) != 1:
                 raise DataError("data.source.sql: give one query, without a semicolon inside")
-            reader = connection.sql(wrapped).to_arrow_reader(BATCH_ROWS)
+            rows = connection.sql(wrapped)
+            reader = rows.to_arrow_reader(count_batch_rows(len(rows.columns)))
             return gather_rows(_iter_tables(reader), limit)
     except duckdb.Error as error:
         hint = ""
+        if isinstance(error, duckdb.OutOfMemoryException):
+            hint = f"; it may take {_count_sort_gib(limit):g} GiB: raise data.memory_gib"
         if "httpfs" in str(error):
             hint = "; no extension is downloaded: give the address itself as data.source"
         raise DataError(f"DuckDB refuses the query: {first_line(error)}{hint}") from None
+
+
+@contextmanager
+def _bound_sort(connection: Any, limit: RowLimit) -> Iterator[None]:
+    """Bound the memory of a query; what exceeds it is on the disk until it is read."""
+    if limit.folder is None:
+        yield
+        return
+    limit.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=DRAFT, dir=limit.folder) as folder:
+        connection.execute("SET temp_directory = ?", [folder])
+        connection.execute("SET memory_limit = ?", [f"{int(_count_sort_gib(limit) * GIB)}B"])
+        yield
+
+
+def _count_sort_gib(limit: RowLimit) -> float:
+    return max(limit.gib, MIN_SORT_GIB)
 
 
 def _iter_tables(reader: Any) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .spilled_rows import BATCH_ROWS
+from .spilled_rows import count_batch_rows
 
 READAHEAD = {"batch_readahead": 2, "fragment_readahead": 1}  # of a dataset's files
 
@@ -20,13 +20,13 @@ def iter_lazy_frame(value: Any) -> Iterator[Any] | None:
 
     library = type(value).__module__.partition(".")[0]
     if library == "pyarrow" and hasattr(value, "scanner"):
-        value = value.scanner(batch_size=BATCH_ROWS, **READAHEAD)
+        value = value.scanner(batch_size=count_batch_rows(len(value.schema)), **READAHEAD)
     if library == "pyarrow" and hasattr(value, "to_reader") and not isinstance(value, pa.Table):
         return _iter_reader(value.to_reader())
     if isinstance(value, pa.RecordBatchReader):
         return _iter_reader(value)
     if library in ("duckdb", "_duckdb") and hasattr(value, "to_arrow_reader"):
-        return _iter_reader(value.to_arrow_reader(BATCH_ROWS))
+        return _iter_reader(value.to_arrow_reader(count_batch_rows(len(value.columns))))
     if library == "polars" and hasattr(value, "collect_batches"):
         return _iter_polars(value)
     if library == "datasets" and not isinstance(value, Mapping) and hasattr(value, "num_rows"):
@@ -44,7 +44,8 @@ def _iter_reader(reader: Any) -> Iterator[Any]:
 
 def _iter_polars(frame: Any) -> Iterator[Any]:
     is_empty = True
-    for batch in frame.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
+    n_rows = count_batch_rows(len(frame.collect_schema()))
+    for batch in frame.collect_batches(chunk_size=n_rows, maintain_order=True):
         is_empty = False
         yield batch.to_arrow()
     if is_empty:
@@ -54,4 +55,4 @@ def _iter_polars(frame: Any) -> Iterator[Any]:
 def _iter_hugging_face(dataset: Any) -> Iterator[Any]:
     tables = dataset.with_format("arrow")
     yield tables[:0]
-    yield from tables.iter(BATCH_ROWS)
+    yield from tables.iter(count_batch_rows(len(tables.column_names)))

@@ -143,6 +143,7 @@ def _build_dataset(
     source = reshape_source(derived.source, data, cv)
     roles = assign_roles(source, data, cv)
     labelled = select_labelled_rows(source, roles, data, task)
+    trim_heap()
     weights = read_weights(source.table, roles.weights)
     divided = _divide_labelled_rows(derived, source, labelled, roles, cv, weights, seed=seed)
     here, cv, split_inputs = divided.here, divided.cross_validation, divided.split_inputs

@@ -13,7 +13,7 @@ from typing import Any
 
 from .delimited import require_unique_names
 from .source_table import simplify_columns
-from .spilled_rows import BATCH_ROWS, write_arrow_file
+from .spilled_rows import count_batch_rows, write_arrow_file
 
 GROUP_COLUMNS = 64  # columns decoded at the same time, each of which holds a page
 READ_BYTES = 1 << 16  # of a column, read from the file at a time
@@ -21,13 +21,19 @@ READ_BYTES = 1 << 16  # of a column, read from the file at a time
 
 def count_parquet_cells(path: Path, drop: Collection[str]) -> float:
     """Estimate the cells of a file, lists included, from its first rows."""
-    metadata = _open_parquet(path).metadata
-    if not metadata.num_row_groups or not metadata.num_rows:
+    file = _open_parquet(path)
+    used = set(file.schema_arrow.names) - set(drop)
+    return _count_row_cells(file.metadata, used) * float(file.metadata.num_rows)
+
+
+def _count_row_cells(metadata: Any, names: Collection[str]) -> float:
+    """Estimate the cells of a row in some columns from the first rows."""
+    if not metadata.num_row_groups:
         return 0.0
     group = metadata.row_group(0)
     columns = [group.column(i) for i in range(group.num_columns)]
-    values = sum(c.num_values for c in columns if c.path_in_schema.split(".")[0] not in drop)
-    cells: float = values / max(1, group.num_rows) * metadata.num_rows
+    values = sum(c.num_values for c in columns if c.path_in_schema.split(".")[0] in names)
+    cells: float = values / max(1, group.num_rows)
     return cells
 
 
@@ -69,7 +75,8 @@ def _read_batches(file: Any, names: Sequence[str], drop: Collection[str]) -> Ite
     import pyarrow as pa
 
     flat: list[str] = []  # what the first rows become tells the length of lists in later ones
-    for batch in file.iter_batches(BATCH_ROWS, columns=list(names)):
+    n_rows = count_batch_rows(_count_row_cells(file.metadata, set(names)))
+    for batch in file.iter_batches(n_rows, columns=list(names)):
         table = simplify_columns(pa.Table.from_batches([batch]), drop, flat)
         flat = table.column_names
         yield table

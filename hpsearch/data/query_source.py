@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import DataError, first_line
 from ..spec.data_spec import QuerySpec
+from .delimited import require_unique_names
 from .duckdb_source import FILES, is_duckdb, read_duckdb
 from .nested_columns import unwrap_column
 from .request_retries import TRIES, retry
@@ -105,10 +106,10 @@ def _iter_batches(engine: Any, text: str, order_by: Sequence[str]) -> Iterator[A
         _make_read_only(connection)
         connection = connection.execution_options(stream_results=True)
         result = connection.exec_driver_sql(wrapped.replace("%", _escape_percent(engine)))
-        names = list(result.keys())
+        names = require_unique_names(list(result.keys()))
         n_rows = max(1, min(BATCH, BATCH_CELLS // len(names)))
-        while rows := result.fetchmany(n_rows):
-            yield _to_table(names, rows)
+        while (table := _fetch_table(result, names, n_rows)) is not None:
+            yield table
         transaction.rollback()
 
 
@@ -127,6 +128,12 @@ def _make_read_only(connection: Any) -> None:
     else:
         return
     connection.exec_driver_sql(statement)
+
+
+def _fetch_table(result: Any, names: Sequence[str], n_rows: int) -> Any:
+    """Fetch the next rows; their Python objects are freed before others are fetched."""
+    rows = result.fetchmany(n_rows)
+    return _to_table(names, rows) if rows else None
 
 
 def _to_table(names: Sequence[str], rows: Sequence[Any]) -> Any:

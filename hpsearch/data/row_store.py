@@ -28,7 +28,7 @@ from .schema import Schema
 
 FOLDER = "rows"  # below the folder of copies
 MAX_STORES = 3  # those used least recently are removed
-PART_BYTES = 1 << 26  # cleaned at a time
+PART_BYTES = 1 << 23  # cleaned at a time
 KEY_LENGTH = 16
 ARRAYS = ("columns", "features", "locked")
 

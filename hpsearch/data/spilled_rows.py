@@ -28,7 +28,8 @@ GIB = 1 << 30
 CELL_BYTES = 16  # memory for a cell: the table, its numbers, and their copy for the training
 VALUE_BYTES = 8  # of a value in a nested column
 MEMORY_SHARE = 0.5  # of the machine, for rows; the rest is for workers and models
-BATCH_ROWS = 1 << 16  # rows read at the same time
+BATCH_ROWS = 1 << 16  # rows read at the same time, fewer of many columns
+BATCH_CELLS = 1 << 21  # 16 MiB of numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,11 @@ def gather_rows(tables: Iterable[Any], limit: RowLimit) -> GatheredRows:
             return GatheredRows(_join_tables(held, limit.drop))
         table, categories = spill.map_rows()
     return GatheredRows(table, categories, describe_excess(n_cells, limit))
+
+
+def count_batch_rows(row_cells: float) -> int:
+    """Count the rows that are read at the same time, each of this number of cells."""
+    return int(max(1, min(BATCH_ROWS, BATCH_CELLS // max(1, row_cells))))
 
 
 def describe_excess(n_cells: float, limit: RowLimit) -> str:
@@ -192,7 +198,7 @@ class _Spill:
             self._parts.append(_Part(path, table.schema))
             sink = self._open.enter_context(pa.OSFile(str(path), "wb"))
             self._writer = self._open.enter_context(pa.ipc.new_stream(sink, table.schema))
-        self._writer.write_table(table, max_chunksize=BATCH_ROWS)
+        self._writer.write_table(table, max_chunksize=count_batch_rows(table.num_columns))
         self._parts[-1].n_rows += table.num_rows
 
     def map_rows(self) -> tuple[Any, tuple[str, ...]]:

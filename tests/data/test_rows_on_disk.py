@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 from stored_rows import assert_same_rows_on_disk
 
-from hpsearch.data import load, mapped_parquet, row_store
+from hpsearch.data import load, mapped_parquet, row_store, spilled_rows
 from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import CrossValidationSpec, DataSpec
 from hpsearch.study.maintenance.source_copies import find_stored_rows
@@ -38,7 +38,7 @@ TABLE = pa.table(
 def small_parts(monkeypatch):
     """Several parts of everything."""
     monkeypatch.setattr(mapped_parquet, "GROUP_COLUMNS", 3)
-    monkeypatch.setattr(mapped_parquet, "BATCH_ROWS", 100)
+    monkeypatch.setattr(spilled_rows, "BATCH_ROWS", 100)
     monkeypatch.setattr(row_store, "PART_BYTES", 4096)
 
 

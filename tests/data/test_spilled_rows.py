@@ -16,6 +16,7 @@ from stored_rows import assert_same_rows_on_disk
 from web_server import web_server
 
 from hpsearch.data import load, spilled_rows
+from hpsearch.data.delimited_reader import iter_delimited, read_delimited
 from hpsearch.data.spilled_rows import RowLimit, gather_rows
 from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import CrossValidationSpec, DataSpec
@@ -42,10 +43,9 @@ NESTED = TABLE.append_column(
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hpsearch.data import delta_source, duckdb_source, lazy_frames, query_source
+    from hpsearch.data import query_source
 
-    for module in (spilled_rows, delta_source, duckdb_source, lazy_frames):
-        monkeypatch.setattr(module, "BATCH_ROWS", 70)
+    monkeypatch.setattr(spilled_rows, "BATCH_ROWS", 70)
     monkeypatch.setattr(query_source, "BATCH", 70)
 
 
@@ -132,6 +132,32 @@ def test_a_source_larger_than_memory_gives_the_same_data(name, tmp_path, monkeyp
     assert_same_rows_on_disk(read(tmp_path, source, None), read(tmp_path, source, LITTLE))
     left = sorted(p.name for p in (tmp_path / "cache").rglob("*") if p.is_file())
     assert ["columns.npy", "features.npy", "locked.npy"] == left
+
+
+SPELLINGS = {
+    "quotes": 'a,b,c\n"x, y",1,"007"\n"two\nlines",2,8\n"say ""no""",,9\n',
+    "decimal comma": "a;b;c\n1,5;;x\n2,5; ;y\n;7;z\n",
+    "thousands": "a,b,c\n1.250,1.250,\n1.000,1.5,\n12.000,2,\n",
+    "codes and exponents": "a,b,c\n1e5,007,12E3\n2e5,8,x\n,9,1\n",
+    "truth values and dates": "a\tb\tc\ntrue\t2024-01-01\t\nfalse\t2024-01-02\t\n\t\t\n",
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_a_text_is_read_the_same_by_columns(name, tmp_path):
+    (tmp_path / "t.csv").write_text(SPELLINGS[name])
+    data = DataSpec(source="t.csv", target="c", decimal="," if "comma" in name else ".")
+    whole, layout = read_delimited(tmp_path / "t.csv", data)
+    parts, same = iter_delimited(tmp_path / "t.csv", data, (), 1, tmp_path / "part")
+    columns = {n: part[n] for part in parts for n in part.column_names}
+    assert (whole.to_pydict(), layout) == (pa.table(columns).to_pydict(), same)
+    assert whole.schema == pa.table(columns).schema
+    assert ["t.csv"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_rows_of_many_cells_are_read_fewer_at_a_time(monkeypatch):
+    monkeypatch.setattr(spilled_rows, "BATCH_CELLS", 350)
+    assert [70, 35, 1] == [spilled_rows.count_batch_rows(cells) for cells in (0, 10, 1e6)]
 
 
 def test_an_array_larger_than_memory_gives_the_same_data(tmp_path):
