@@ -78,3 +78,22 @@ def test_an_optimizer_that_depends_on_shapes_has_layers_of_the_trials_own_width(
         for name in ("adam", "muon", "adam")
     ]
     assert [64, 8, 64] == widths
+
+
+def test_layers_that_an_optimizer_needs_in_their_own_width_are_built_once() -> None:
+    for batched in (True, False):
+        templates = Templates(PROBLEM, batched=batched)
+        for i in range(4):
+            templates.get(spec(i, optimizer="muon", units=8, dropout=0.1 * i))
+        assert 1 == templates.built
+
+
+def test_a_number_that_is_no_input_is_found_once_for_all_optimizers() -> None:
+    for model in ("mlp", "wide_and_deep"):
+        templates = Templates(replace(PROBLEM, model=model), batched=False)
+        made = [
+            templates.get(spec(i, optimizer=name, units=8, embedding_scale=0.1, dropout=0.1 * i))
+            for i, name in enumerate((*ALTERNATIVES, *ALTERNATIVES))
+        ]
+        assert 2 == templates.built  # the first shows that embedding_scale is no input
+        assert made[:2] == made[2:]

@@ -72,21 +72,24 @@ class Templates:
             return self._make_own(given, trial.seed)
         if self._family.defaults is None:
             return self._get_watched(given, trial.seed) or self._make_own(given, trial.seed)
-        rest = self._training_key(given)
         sizes = self._shared_sizes(params)
-        if sizes is not None:
+        shared = None if sizes is None else self._get_for_family(given, params, sizes, trial.seed)
+        template = shared or self._get_for_family(given, params, None, trial.seed)
+        assert template is not None
+        return template
+
+    def _get_for_family(
+        self, given: Mapping[str, Value], params: Mapping[str, Value], sizes: Any, seed: int
+    ) -> Template | None:
+        """Return the template of a family's trial; None: its layers cannot be padded to `sizes`."""
+        rest = self._training_key(given)
+        while True:  # until it is known which numbers are not inputs
             key = (*self._network_key(given, params, sizes, rest), sizes)
-            if key not in self._made and _without_optimizer(key) not in self._unpadded:
-                self._make_template(key, given, params, sizes, trial.seed)
             if key in self._made:
                 return self._made[key]
-        key = self._network_key(given, params, None, rest)
-        if key not in self._made:
-            self._make_template(key, given, params, None, trial.seed)
-            key = self._network_key(given, params, None, rest)  # some numbers may not be inputs
-        if key not in self._made:
-            self._make_template(key, given, params, None, trial.seed)
-        return self._made[key]
+            if _without_optimizer(key) in self._unpadded:
+                return None
+            self._make_template(key, given, params, sizes, seed)
 
     def _make_own(self, params: Mapping[str, Value], seed: int) -> Template:
         """Make a template for one trial, whose network may depend on any hyperparameter."""
@@ -175,12 +178,12 @@ class Templates:
         names = [n for n in self._family.defaults or () if n not in free]
         numbers = [n for n in names if isinstance(params[n], float)]
         base = (tuple((n, params[n]) for n in names if n not in numbers), rest, bool(sizes))
-        exact = self._exact.get(base, frozenset())
+        exact = self._exact.get(_without_optimizer(base), frozenset())
         return (*base, tuple((n, params[n] if n in exact else n in given) for n in numbers))
 
     def _shared_sizes(self, params: Mapping[str, Value]) -> tuple[int, int] | None:
         """Return depth and width of the network that a trial's is padded to; None: its own."""
-        if self._problem.model != "mlp" or not params["layers"]:
+        if self._problem.model != "mlp" or not params["layers"] or depends_on_shapes(params):
             return None
         layers, units = chain_sizes(params)
         if not self._batched:
@@ -199,13 +202,12 @@ class Templates:
         seed: int,
     ) -> None:
         """Make the template of `key`, unless the network is not a chain or has other numbers."""
-        base, alike = key[:3], _without_optimizer(key)
+        base, alike = _without_optimizer(key[:3]), _without_optimizer(key)
         wide = {} if sizes is None else dict(zip(("layers", "units"), sizes, strict=True))
         if alike in self._networks:
             recipe, sources = self._networks[alike]
-            if sizes is None or not depends_on_shapes(params):
-                made = self._with_optimizer(recipe, {**params, **wide}, sources, sizes)
-                _keep(self._made, key, made)
+            made = self._with_optimizer(recipe, {**params, **wide}, sources, sizes)
+            _keep(self._made, key, made)
             return
         exact = self._exact.get(base, frozenset())
         names = [n for n in self._family.defaults or () if isinstance(params[n], float)]
@@ -214,8 +216,7 @@ class Templates:
         shares_depth = sizes is not None and self._batched
         recipe = self._make_recipe({**params, **probes, **wide}, seed, shares_depth=shares_depth)
         if sizes is not None and not recipe.network.is_padded:
-            if not depends_on_shapes(params):
-                self._unpadded.add(alike)
+            self._unpadded.add(alike)
             return
         found = {np.float32(v): n for n, v in probes.items()}
         sources = [found.get(np.float32(s), float(s)) for s in recipe.strengths]
