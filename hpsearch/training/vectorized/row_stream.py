@@ -119,11 +119,10 @@ class RowStream:
         ahead = self._pool.submit(self._transfer, parts[0]) if parts else None
         for index, part in enumerate(parts):
             assert ahead is not None
-            loaded = ahead.result()
-            if index + 1 < len(parts):
-                ahead = self._pool.submit(self._transfer, parts[index + 1])
             first = index % 2 * size
-            ring = self._put(ring, loaded, np.int32(first))
+            ring = self._put(ring, ahead.result(), np.int32(first))
+            following = parts[index + 1] if index + 1 < len(parts) else None
+            ahead = None if following is None else self._pool.submit(self._transfer, following)
             slots[part] = np.arange(first, first + len(part), dtype=np.int32)
             start = max(0, index - 1) * size
             yield RowPart(ring, jax.device_put(slots.copy()), start, index * size + len(part))

@@ -43,14 +43,23 @@ def stream_epoch(
     epoch = min(standing)
     order = stream.order_training(epoch)
     for_groups(lambda group: group.begin_epoch(epoch, order, stream.part_rows))
-    for part in stream.iter_parts(order):
-        for_groups(partial(StreamedGroup.train_part, part=part))
+    _run_pass(stream, order, for_groups, StreamedGroup.train_part)
     if judged:
         order = stream.order_validation()
         for_groups(lambda group: group.begin_evaluation(order))
-        for part in stream.iter_parts(order):
-            for_groups(partial(StreamedGroup.evaluate_part, part=part))
+        _run_pass(stream, order, for_groups, StreamedGroup.evaluate_part)
     for_groups(StreamedGroup.end_epoch)
+
+
+def _run_pass(
+    stream: RowStream,
+    order: PassOrder,
+    for_groups: Callable[[Callable[[Any], int]], int],
+    step: Callable[..., int],
+) -> None:
+    """Run a step of every group with each part; no part stays on the device afterwards."""
+    for part in stream.iter_parts(order):
+        for_groups(partial(step, part=part))
 
 
 class StreamedGroup(TileGroup):
