@@ -59,7 +59,11 @@ def load_pixels(
 
 def list_copies(folder: Path) -> list[Path]:
     """List the copies, those used most recently first."""
-    return sorted(folder.glob("*.npy"), key=lambda path: path.stat().st_mtime, reverse=True)
+    found: list[tuple[float, Path]] = []
+    for path in folder.glob("*.npy"):
+        with suppress(FileNotFoundError):  # another study has removed it
+            found.append((path.stat().st_mtime, path))
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def _compute_digest(pixels: np.ndarray) -> str:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from hpsearch.data import image_files
 from hpsearch.data.image_cells import decode_images
+from hpsearch.data.image_copies import list_copies
 from hpsearch.data.image_files import are_image_paths, find_image_folder, resolve_paths
 from hpsearch.data.schema import Schema
 from hpsearch.errors import DataError
@@ -95,6 +96,12 @@ def test_images_are_decoded_once_until_a_file_or_the_copy_changes(
     assert ROWS == count
     np.testing.assert_array_equal(changed.features, again.features)
     assert 0 == load()[1]
+
+
+def test_a_copy_that_another_study_removes_meanwhile_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "kept.npy").touch()
+    (tmp_path / "removed.npy").symlink_to(tmp_path / "nowhere")
+    assert [tmp_path / "kept.npy"] == list_copies(tmp_path)
 
 
 @pytest.mark.parametrize(
