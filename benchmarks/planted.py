@@ -26,11 +26,12 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from hpsearch.search.gp import exploration, gp_sampler
+from hpsearch.search.gp import GaussianProcessSampler, exploration
 from hpsearch.search.gp.model_space import ModelParameter, ModelSpace
 
 TRIALS = 100
 CHECKPOINTS = (30, 100)
+SHARE = exploration.SHARE  # the default
 Function = Callable[[Mapping[str, Any]], float]
 
 
@@ -187,7 +188,7 @@ def make_samplers(seed: int, planted: Planted) -> dict[str, Callable[[], Any]]:
     space = planted.parameters
 
     def make_gp() -> Any:
-        return gp_sampler.GaussianProcessSampler(seed=seed, space=space, budget=TRIALS)
+        return GaussianProcessSampler(seed=seed, space=space, budget=TRIALS)
 
     return {
         "gp": make_gp,
@@ -204,7 +205,7 @@ def search(row: str, kind: str, seed: int) -> list[float]:
     space = ModelSpace(planted.parameters)
     drawn = space.draw(np.random.default_rng(seed).random((1000, len(space))))
     median = float(np.median([planted.value(space.decode(point)) for point in drawn]))
-    gp_sampler.SHARE = 0.0 if row == "gp, no proposal given up" else exploration.SHARE
+    exploration.SHARE = 0.0 if row == "gp, no proposal given up" else SHARE
     study = optuna.create_study(sampler=make_samplers(seed, planted)[row]())
     best, regrets = np.inf, []
     for number in range(1, TRIALS + 1):

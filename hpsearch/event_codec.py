@@ -237,6 +237,7 @@ _DECODED: dict[str, Convert] = {
     "limits": _parts(_part(Limit)),
     "source": _part(events.SourceVersion),
     "warm_start": _warm_start,
+    "earlier_studies": _parts(_warm_start),
     "members": _parts(_part(events.EnsembleMember)),
     "ensemble": _part(events.EnsembleComparison),
     "chosen_from": _part(events.SelectionBasis),

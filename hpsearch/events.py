@@ -225,6 +225,7 @@ class StudyCreated(Event):
     host: str | None = None
     folder: str = "."  # of the study file, relative to the root
     warm_start: WarmStart | None = None
+    earlier_studies: Sequence[WarmStart] | None = None  # of other data; only their order counts
     workers: int | None = None
     threads: int | None = None  # per worker
     first_epoch: int = 0  # number of the first epoch in MLflow and TensorBoard

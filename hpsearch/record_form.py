@@ -166,6 +166,7 @@ _DECLARED: Form = {
     "environment": _optional(_OBJECTS_BY_TEXT),
 }
 _RUN: Form = {"format": _WHOLE, "written_by": _TEXT}
+_STUDY_WITH_TRIALS = _object_with(study=_is_text, trials=_list_of(_is_object))
 _CIRCUMSTANCES: Form = {"workers": _optional(_WHOLE), "threads": _optional(_WHOLE)}
 _OUTCOME: Form = {
     "score": _optional(_NUMBER),
@@ -198,12 +199,8 @@ _EVENTS: dict[str, Form] = {
         "host": _optional(_TEXT),
         "folder": _TEXT,
         "first_epoch": _WHOLE,
-        "warm_start": _optional(
-            (
-                _object_with(study=_is_text, trials=_list_of(_is_object)),
-                "another study and its trials",
-            )
-        ),
+        "warm_start": _optional((_STUDY_WITH_TRIALS, "another study and its trials")),
+        "earlier_studies": _optional((_list_of(_STUDY_WITH_TRIALS), "studies and their trials")),
     },
     "resumed": {
         **_RUN,

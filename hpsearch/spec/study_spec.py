@@ -7,7 +7,7 @@ where data and models are available.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -220,7 +220,10 @@ class StudySpec(Section):
     enqueue: Annotated[
         list[Any], BeforeValidator(_as_list, json_schema_input_type=Any), Field(max_length=1000)
     ] = []
-    warm_start: StudyName | None = None  # study whose trials initialize the sampler
+    # A study of the same data; or a list of studies of any data, of whose trials the order counts.
+    warm_start: (
+        StudyName | Annotated[list[StudyName], Field(min_length=1, max_length=20)] | None
+    ) = None
     pruner: PrunerSpec | None = None  # None: ASHA if there are enough epochs
     budget: BudgetSpec = BudgetSpec()
     selection: SelectionSpec = SelectionSpec()
@@ -288,6 +291,11 @@ class StudySpec(Section):
     def model_name(self) -> str:
         """The model in the form that `models.load_family` expects."""
         return format_model_name(self.model)
+
+    @property
+    def earlier_studies(self) -> Sequence[str]:
+        """The studies of `warm_start` if it is a list: of any data."""
+        return self.warm_start if isinstance(self.warm_start, list) else ()
 
     @cached_property
     def space(self) -> SearchSpace:

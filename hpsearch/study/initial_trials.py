@@ -142,6 +142,12 @@ def _complete_point(spec: StudySpec, declared: Any, index: int) -> dict[str, Val
     return {**params, **unread}  # `SearchSpace.why_invalid` reports inactive ones
 
 
+def complete_point(spec: StudySpec, known: Mapping[str, Value]) -> dict[str, Value]:
+    """Complete a point of another space as those of `enqueue`, without what is inactive here."""
+    point = _complete_point(spec, known, 0)
+    return {p.name: point[p.name] for p in spec.space.iter_active(point)}
+
+
 def _default_point(spec: StudySpec) -> dict[str, Value]:
     family = find_family(spec.model_name)
     model = (family.defaults or {}) if family else {}

@@ -20,6 +20,7 @@ from ..platforms.identity import host_name, user_name
 from ..platforms.paths import find_similar, relative_to
 from ..search.event_writer import EventWriter
 from .declaration import Change, Declaration, build_declaration, find_changes, packages_of
+from .earlier_studies import collect_earlier_studies
 from .git_provenance import record_git_state
 from .prepare import WorkerPool, describe_dataset
 from .resolved_study import ResolvedStudy
@@ -113,6 +114,7 @@ def _start(
             host=host_name(),
             folder=relative_to(file.folder, journal.path.parents[3]),
             warm_start=_warm_start_fields(study, journal.path, dataset),
+            earlier_studies=collect_earlier_studies(study, journal.path) or None,
             workers=workers.workers,
             threads=workers.threads,
             first_epoch=1,  # as Keras prints them; studies of earlier versions go on from 0
@@ -201,7 +203,7 @@ def _make_refusal(study: str, found: list[Change], note: str, *, accept: bool) -
 
 def _warm_start_fields(study: ResolvedStudy, journal: Path, dataset: Dataset) -> WarmStart | None:
     """Collect the trials of the study named by `warm_start`."""
-    if study.spec.warm_start is None:
+    if not isinstance(study.spec.warm_start, str):
         return None
     return collect_trials(study, journal, fingerprint=dataset.fingerprint)
 

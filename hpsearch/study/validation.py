@@ -16,7 +16,7 @@ from ..plugins import describe_known, find_plugin
 from ..search.objectives import COSTS
 from ..search.pruners import PRUNERS, SEVERAL_OBJECTIVES, find_pruner
 from ..search.pruners.fold_race import min_folds_to_reject
-from ..search.samplers import find_sampler_problems
+from ..search.samplers import find_earlier_problem, find_sampler_problems
 from ..spec import feasibility, type_coercion
 from ..spec.data_spec import CrossValidationSpec, count_folds
 from ..spec.function_reference import is_reference, resolve_reference
@@ -71,6 +71,10 @@ def _find_problems(file: StudyFile) -> Iterator[tuple[str, str]]:
         sampler.kind, sampler.options, spec.space, objectives=n_objectives
     ):
         yield f"sampler.{key}", message
+    if spec.earlier_studies:
+        problem = find_earlier_problem(sampler.kind, objectives=n_objectives)
+        if problem is not None:
+            yield "warm_start", f"{problem}. A study of the same data is named without a list"
     yield from _check_objective(file)
     yield from _check_quantiles(spec)
     yield from _check_objectives(spec)

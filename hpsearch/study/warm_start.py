@@ -49,7 +49,7 @@ def collect_trials(study: ResolvedStudy, journal: Path, *, fingerprint: str) -> 
     return WarmStart(
         study=name,
         key=other.key,
-        trials=[_copy_trial(file.spec, t) for t in fitting],
+        trials=[copy_trial(t, point_of(file.spec, t.params) or {}) for t in fitting],
         left_out=len(finished) - len(fitting),
     )
 
@@ -90,6 +90,11 @@ def _require_same_metric_code(file: StudyFile, other: History, finished: Sequenc
 
 def read_trials(first: StudyCreated) -> list[Trial]:
     """Read the trials from a journal's first line in the sampler's form."""
+    return read_copies(first.warm_start) if first.warm_start else []
+
+
+def read_copies(other: WarmStart) -> list[Trial]:
+    """Read the copied trials of another study in the sampler's form."""
     return [
         Trial(
             number=copied.number,
@@ -105,7 +110,7 @@ def read_trials(first: StudyCreated) -> list[Trial]:
             measured=copied.measured,
             scores=[[score] for score in copied.curve],
         )
-        for copied in (first.warm_start.trials if first.warm_start else ())
+        for copied in other.trials
     ]
 
 
@@ -137,10 +142,11 @@ def point_of(spec: StudySpec, params: Mapping[str, Value]) -> dict[str, Value] |
     return point if spec.space.why_invalid(point) is None else None
 
 
-def _copy_trial(spec: StudySpec, trial: Trial) -> WarmStartTrial:
+def copy_trial(trial: Trial, params: Mapping[str, Value]) -> WarmStartTrial:
+    """Copy a trial with its params in the new study's space."""
     return WarmStartTrial(
         number=trial.number,
-        params=point_of(spec, trial.params) or {},
+        params=params,
         state=cast(State, trial.state),
         score=trial.score,
         values=trial.values,

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hpsearch.search.gp import gp_sampler
+from hpsearch.search.gp import exploration
 from hpsearch.search.gp.exploration import find_rarest_branch, is_beside, is_in_branch
 from hpsearch.search.gp.gp_sampler import GaussianProcessSampler
 from hpsearch.search.gp.model_space import ModelParameter, ModelSpace
@@ -66,7 +66,7 @@ def test_a_space_without_conditions_has_no_branches() -> None:
 
 def count_trials_of_b(share: float, monkeypatch: pytest.MonkeyPatch) -> int:
     """Search 40 points of a space whose branch `b` looks bad."""
-    monkeypatch.setattr(gp_sampler, "SHARE", share)
+    monkeypatch.setattr(exploration, "SHARE", share)
     sampler = GaussianProcessSampler(seed=1, space=SPACE.parameters, budget=40)
     study = optuna.create_study(sampler=sampler)
     for _ in range(40):
@@ -82,5 +82,5 @@ def count_trials_of_b(share: float, monkeypatch: pytest.MonkeyPatch) -> int:
 def test_a_search_that_repeats_itself_returns_to_a_branch_that_looks_bad(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert count_trials_of_b(gp_sampler.SHARE, monkeypatch) >= 12
+    assert count_trials_of_b(exploration.SHARE, monkeypatch) >= 12
     assert count_trials_of_b(0.0, monkeypatch) < 8

@@ -7,9 +7,15 @@ import pytest
 import synthetic
 
 from hpsearch.errors import SpecError
-from hpsearch.events import StudyCreated
+from hpsearch.events import Objective, StudyCreated
+from hpsearch.history import load_history
 from hpsearch.journal import Journal, read_page
 from hpsearch.spec.study_file import load_dict, load_file
+from hpsearch.study.earlier_studies import (
+    collect_earlier_studies,
+    find_best_points,
+    read_earlier_studies,
+)
 from hpsearch.study.initial_trials import ARGUMENTS, OPTIMIZER_ARGUMENTS, initial_points
 from hpsearch.study.resolved_study import choose_pruner, with_task
 from hpsearch.study.user_code import compute_digests
@@ -247,3 +253,56 @@ def test_scores_of_a_metric_whose_code_was_edited_are_refused(tmp_path):
 def test_a_study_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(SpecError, match=r"warm_start: .*other.*there is no journal"):
         warm(tmp_path / "new" / "journal.jsonl")
+
+
+# ---- earlier studies of other data ----
+
+
+def learn(journal, space=None, **keys):
+    space = space or {"units": {"type": "int", "low": 16, "high": 96}, "dropout": [0.0, 0.1]}
+    file = load_dict(declared(search_space=space, warm_start=["other"], **keys))
+    return file, collect_earlier_studies(resolved(file), journal)
+
+
+def write_earlier_study(root, direction="maximize"):
+    with Journal(root / "other" / "journal.jsonl") as journal:
+        objective = {"metric": "f1", "direction": direction}
+        named = {"study": "other", "key": "k", "fingerprint": "another"}
+        journal.append(synthetic.event("study", **named, objective=objective))
+        for number, units in enumerate([20, 40, 90, 99]):
+            params = {"units": units, "activation": "relu"}
+            ids = {"trial": number, "attempt": 0}
+            asked = {**ids, "params": params, "seed": 1, "epochs": 3}
+            journal.append(synthetic.event("asked", **asked))
+            score = {"score": units / 100, "fold_scores": [units / 100]}
+            journal.append(synthetic.event("result", **ids, state="COMPLETE", **score))
+    return root / "new" / "journal.jsonl"
+
+
+def test_trials_of_other_data_are_copied_with_what_the_spaces_share(tmp_path):
+    path = write_earlier_study(tmp_path)
+    file, (copied,) = learn(path)
+    assert ("other", 1) == (copied.study, copied.left_out)
+    with Journal(path) as journal:
+        journal.append(StudyCreated(earlier_studies=[copied], objective=Objective("accuracy")))
+    history = load_history(path)
+    (trials,) = studies = read_earlier_studies(history)
+    assert [({"units": u}, u / 100) for u in (20, 40, 90)] == [(t.params, t.score) for t in trials]
+    assert [{"units": 90, "dropout": 0.0}] == find_best_points(file.spec, history, studies)
+
+
+def test_studies_that_cannot_be_learned_from_are_refused(tmp_path):
+    path = write_earlier_study(tmp_path / "1", direction="minimize")
+    with pytest.raises(SpecError, match=r"warm_start: study other minimizes its objective"):
+        learn(path)
+    path = write_earlier_study(tmp_path / "2")
+    narrow = {"units": {"type": "int", "low": 16, "high": 48}}
+    with pytest.raises(SpecError, match=r"warm_start: 2 of the 4 complete trials of study other"):
+        learn(path, narrow)
+    several = {"objectives": [{"metric": "accuracy"}, {"metric": "f1"}]}
+    for keys, reason in (
+        ({"sampler": {"kind": "tpe"}}, "tpe cannot learn from studies of other data"),
+        (several, "for one objective only"),
+    ):
+        with pytest.raises(SpecError, match=rf"warm_start: .*{reason}"):
+            check_study(load_dict(declared(warm_start=["other"], **keys)))

@@ -21,12 +21,13 @@ from scipy.stats import qmc
 from ...compat.optuna import trials_of, unique_trial_id
 from .axes import Array, make_axis
 from .axis_priors import TRUST
-from .exploration import SHARE, find_rarest_branch, is_beside, is_in_branch
+from .earlier_processes import EarlierStudy, fit_earlier_studies
+from .exploration import draw_allowed, propose_beyond_repeats
 from .inferred_conditions import infer_parameters
+from .model import Posterior
 from .model_space import ModelParameter, ModelSpace
 from .study_model import (
     MIN_OBSERVATIONS,
-    StudyModel,
     StudyObservations,
     has_model_each,
     observe_study,
@@ -36,7 +37,7 @@ from .trial_model import blas_controller
 _N_STARTUP = 12  # Sobol points, if the budget allows
 _MAX_BELIEVED = 16  # running trials that are added with their expected scores
 _N_WEIGHTS = 8  # weights of several objectives, reused in turn if more trials run
-_MAX_TRIES = 256  # random points before a feasibility constraint counts as unsatisfiable
+_N_INFORMED = 5  # startup points, if an earlier study ranks them well
 
 
 class GaussianProcessSampler(BaseSampler):
@@ -80,6 +81,9 @@ class GaussianProcessSampler(BaseSampler):
             feasible, an infeasible point is suggested.
         budget: Number of trials; a quarter of it, 4 to 12, are Sobol points.
         startup: Number of Sobol points, whatever the budget; 12 if neither is given.
+        earlier: Studies of other data, which the model of one objective takes into account as far
+            as they rank this study's trials (see `process_ensemble`). If one ranks them better than
+            chance, 5 Sobol points suffice.
 
     Examples:
         >>> import optuna
@@ -97,12 +101,16 @@ class GaussianProcessSampler(BaseSampler):
         feasible: Callable[[dict[str, Any]], bool] | None = None,
         budget: int | None = None,
         startup: int | None = None,
+        earlier: Sequence[EarlierStudy] = (),
     ) -> None:
         self._seed = seed
         self._declared = None if space is None else ModelSpace(tuple(space))
         self._feasible = feasible
         usual = _N_STARTUP if budget is None else max(4, min(_N_STARTUP, budget // 4))
         self._start = usual if startup is None else startup
+        self._informed_start = min(self._start, _N_INFORMED) if earlier else self._start
+        self._earlier = tuple(earlier)
+        self._fitted: tuple[ModelSpace, list[Posterior]] | None = None
         # Caches of pure functions, which do not change suggestions.
         self._observed_key: object = None  # the space, and the trials that have ended
         self._observed: dict[
@@ -186,15 +194,22 @@ class GaussianProcessSampler(BaseSampler):
             by = np.random.default_rng([self._seed, number % _N_WEIGHTS]) if is_crowd else rng
             weights = by.dirichlet(np.ones(len(maximize))).tolist()
         seen = self._observe(known, maximize, weights)
-        point = None
-        if len(seen) >= MIN_OBSERVATIONS and len(seen) + len(known.pending) >= self._start:
-            model = seen.fit(space)
+        point, model, n_known = None, None, len(seen) + len(known.pending)
+        if len(seen) >= MIN_OBSERVATIONS and n_known >= self._informed_start:
+            model = seen.fit(space, self._fit_earlier(space))
+        if model is not None and (n_known >= self._start or model.is_informed):
             if is_crowd:
                 point = model.propose_by_sample(allowed, rng, weights)
             else:
                 trust = TRUST / (number + 1) if space.has_priors else 0.0
-                point = _propose_by_improvement(model, known, allowed, rng, trust)
+                ended = list(known.points.values())
+                point = propose_beyond_repeats(model, ended, known.pending, allowed, rng, trust)
         return self._startup_point(space, number, allowed, rng) if point is None else point
+
+    def _fit_earlier(self, space: ModelSpace) -> list[Posterior]:
+        if self._fitted is None or self._fitted[0] is not space:
+            self._fitted = (space, fit_earlier_studies(space, self._earlier))
+        return self._fitted[1]
 
     def _read_trials(
         self, space: ModelSpace, trials: list[FrozenTrial], asking: int
@@ -274,7 +289,7 @@ class GaussianProcessSampler(BaseSampler):
         point: Array = draw(engine.random(1))[0]
         if allowed(point):
             return point
-        drawn = _draw_allowed(space, allowed, rng)
+        drawn = draw_allowed(space, allowed, rng)
         return point if drawn is None else drawn
 
 
@@ -315,44 +330,6 @@ def _encode_point(space: ModelSpace, params: Mapping[str, Any]) -> _EncodedPoint
     return _EncodedPoint(
         len(params), point, space.keys(point[None, :], space.active(point[None, :]))[0]
     )
-
-
-def _propose_by_improvement(
-    model: StudyModel,
-    known: _KnownTrials,
-    allowed: Callable[[Array], bool],
-    rng: np.random.Generator,
-    trust: float,
-) -> Array | None:
-    """Propose the point with the largest expected improvement.
-
-    Half of those beside an earlier trial are given up for points of the branch with the fewest
-    trials: random ones, or the one with the largest expected improvement there.
-    """
-    space = model.space
-    waiting = np.array(known.pending).reshape(-1, len(space))
-    point = model.propose_by_improvement(waiting, allowed, rng, trust=trust)
-    if point is None or not space.parents:
-        return point
-    trials = np.concatenate([np.array(list(known.points.values())), waiting])
-    branch = find_rarest_branch(space, trials)
-    if branch is None or not is_beside(space, point, trials) or rng.random() >= SHARE:
-        return point
-
-    def inside(point: Array) -> bool:
-        return is_in_branch(space, point, branch) and allowed(point)
-
-    if rng.random() < SHARE:
-        return _draw_allowed(space, inside, rng)
-    return model.propose_by_improvement(waiting, inside, rng, trust=trust)
-
-
-def _draw_allowed(
-    space: ModelSpace, allowed: Callable[[Array], bool], rng: np.random.Generator
-) -> Array | None:
-    """Draw a random point that is allowed; None if none of 256 is."""
-    drawn = space.draw(rng.random((_MAX_TRIES, len(space))))
-    return next((point for point in drawn if allowed(point)), None)
 
 
 def _other_trials(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:

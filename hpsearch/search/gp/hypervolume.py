@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import ndtr
 
 from .axes import Array
-from .model import Posterior
+from .process_ensemble import Process
 
 MAX_OBJECTIVES = 3  # more boxes than that decomposition has would be too many
 _MARGIN = 1e-3  # of the reference point beyond the worst known values, in standard deviations
@@ -30,7 +30,7 @@ _TINY = 1e-300
 class HypervolumeImprovement:
     """The logarithm of the expected improvement of the hypervolume; a `terms.Term`."""
 
-    posteriors: Sequence[Posterior]  # one per objective
+    posteriors: Sequence[Process]  # one per objective
     cuts: Sequence[Array]  # ascending bounds of the boxes, one array per objective
     lower: Array  # indices of the boxes' bounds in `cuts`, shape (n_boxes, n_objectives)
     upper: Array
@@ -63,7 +63,7 @@ class HypervolumeImprovement:
         return np.log(total), slopes
 
 
-def improve_front(posteriors: Sequence[Posterior], means: Array) -> HypervolumeImprovement:
+def improve_front(posteriors: Sequence[Process], means: Array) -> HypervolumeImprovement:
     """Make the term of a front.
 
     The reference point is the worst known value of each objective, so that the ends of the front

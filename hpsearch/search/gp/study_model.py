@@ -10,8 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from .acquisition import Acquisition, maximize_acquisition, sample_candidates
 from .axes import Array
+from .earlier_processes import add_earlier_studies
 from .hypervolume import MAX_OBJECTIVES, find_front, improve_front
-from .model import fit_hyperparameters, fit_posterior
+from .model import Posterior, fit_hyperparameters, fit_posterior
 from .model_space import ModelSpace
 from .observations import (
     Observation,
@@ -19,11 +20,18 @@ from .observations import (
     collect_objectives,
     collect_observations,
 )
+from .process_ensemble import ProcessEnsemble
 from .terms import Feasibility, Improvement, Term
-from .trial_model import N_GLOBAL, N_LOCAL, TrialModel, fit_trial_model, select_observations
+from .trial_model import (
+    MAX_KEPT,
+    N_GLOBAL,
+    N_LOCAL,
+    TrialModel,
+    fit_trial_model,
+    select_observations,
+)
 from .warp import PlainScores
 
-_MAX_KEPT = 200  # observations of a constraint
 MIN_OBSERVATIONS = 3  # that a model needs
 _LOG_HALF = -0.7  # above it, a constraint is more likely satisfied than violated
 
@@ -36,6 +44,11 @@ class StudyModel:
     outputs: tuple[TrialModel, ...]  # one per objective, or one of all of them, weighed
     limits: tuple[Feasibility, ...]  # one per constraint
     feasible: Array  # complete trials that violate no constraint, shape (n, n_parameters)
+
+    @property
+    def is_informed(self) -> bool:
+        """Whether an earlier study has a weight in it."""
+        return isinstance(self.outputs[0].posterior, ProcessEnsemble)
 
     def propose_by_improvement(
         self,
@@ -159,13 +172,18 @@ class StudyObservations:
         """Return the number of informative trials."""
         return min(map(len, self.outputs))
 
-    def fit(self, space: ModelSpace) -> StudyModel:
-        """Fit the models of the objectives and the constraints."""
+    def fit(self, space: ModelSpace, earlier: Sequence[Posterior] = ()) -> StudyModel:
+        """Fit the models of the objectives and the constraints.
+
+        Args:
+            space: The space of the points.
+            earlier: Processes of earlier studies, for one objective.
+        """
         if self.model is None:
-            self.model = self._fit(space)
+            self.model = self._fit(space, earlier)
         return self.model
 
-    def _fit(self, space: ModelSpace) -> StudyModel:
+    def _fit(self, space: ModelSpace, earlier: Sequence[Posterior]) -> StudyModel:
         points = self.points
         has_progress = any(o.progress for part in self.outputs for o in part)
         outputs = [
@@ -174,6 +192,10 @@ class StudyObservations:
             )
             for part in self.outputs
         ]
+        if len(outputs) == 1 and earlier:
+            seen = self.outputs[0]
+            kept = [seen[i] for i in select_observations(seen, MAX_KEPT)]
+            outputs = [add_earlier_studies(outputs[0], earlier, kept)]
         limits = [
             _fit_constraint(outputs[0], part, [points[o.number] for o in part])
             for part in collect_constraints(self.trials)
@@ -219,7 +241,7 @@ def _fit_constraint(
 
     The values are compressed to both sides of 0, as in SCBO.
     """
-    chosen = select_observations(seen, _MAX_KEPT)
+    chosen = select_observations(seen, MAX_KEPT)
     values = np.array([seen[i].value for i in chosen])
     unit = float(np.median(np.abs(values))) or float(np.abs(values).max()) or 1.0
     logs = np.sign(values) * np.log1p(np.abs(values) / unit)

@@ -14,6 +14,7 @@ from scipy.special import erfcx, log_ndtr
 
 from .axes import Array
 from .model import Posterior
+from .process_ensemble import Process
 
 _ROOT_2PI = math.sqrt(2 * math.pi)
 
@@ -34,7 +35,7 @@ class Term(Protocol):
 class Improvement:
     """The logarithm of the expected improvement below `best`."""
 
-    posterior: Posterior
+    posterior: Process
     best: float
 
     def values(self, rows: Array) -> Array:

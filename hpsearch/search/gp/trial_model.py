@@ -19,14 +19,15 @@ from threadpoolctl import ThreadpoolController
 from .acquisition import Acquisition, maximize_acquisition, sample_candidates
 from .axes import Array
 from .kernel import Features
-from .model import Posterior, fit_hyperparameters, fit_posterior
+from .model import fit_hyperparameters, fit_posterior
 from .model_space import ModelSpace
 from .observations import Observation
+from .process_ensemble import Process
 from .terms import Improvement
 from .warp import Scores
 
 _MAX_FIT = 100  # observations for fitting hyperparameters
-_MAX_KEPT = 200  # observations for predictions
+MAX_KEPT = 200  # observations for predictions
 N_GLOBAL = 64  # candidates of a sampled function, from the whole space
 N_LOCAL = 16  # candidates around each of the best points
 _N_GAIN = 256  # candidates of the expected gain, from the whole space
@@ -40,7 +41,7 @@ class TrialModel:
     space: ModelSpace
     features: Features
     points: Array  # of the observations, shape (n, n_parameters)
-    posterior: Posterior
+    posterior: Process
     mean: Array  # of the process at the points, at the end of the training, shape (n,)
     scores: Scores  # of the observations
     log_offset: float  # of their warp
@@ -169,7 +170,7 @@ def fit_trial_model(
         has_progress: Whether there is a feature for the progress of the training; None: if the
             observations differ in it.
     """
-    chosen = select_observations(seen, _MAX_KEPT)
+    chosen = select_observations(seen, MAX_KEPT)
     kept, coordinates = [seen[i] for i in chosen], np.array([points[i] for i in chosen])
     progress, active = np.array([o.progress for o in kept]), space.active(coordinates)
     if has_progress is None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 
 from ...errors import SpecError
 from ...plugins import describe_known, find_plugin
-from ...spec.branches import has_branches, split_branches
+from ...spec.branches import has_branches, split_branches, split_point
 from ...spec.priors import has_priors
 from ...spec.search_space import SearchSpace
 from ...trial import Direction, Limit, Trial, Value
@@ -15,7 +17,7 @@ from ..sampler import Sampler
 from .branch_adapter import BranchAdapter
 from .grid import GridSampler, explain_no_grid
 from .keras_tuner_sampler import ORACLES, KerasTunerSampler
-from .optuna_kinds import OPTUNA
+from .optuna_kinds import OPTUNA, make_gp
 from .optuna_sampler import OptunaSampler
 from .prior_sampler import PriorSampler
 from .seeded_sampler import SeededSampler
@@ -31,6 +33,15 @@ def sampler_options(kind: str) -> tuple[str, ...]:
         return tuple(ORACLES[kind].options) if kind in ORACLES else ()
     plugin = find_plugin("samplers", kind)
     return tuple(getattr(plugin.value, "options", ())) if plugin else ()
+
+
+def find_earlier_problem(kind: str, *, objectives: int) -> str | None:
+    """Describe why a sampler cannot learn from studies of other data; None if it can."""
+    if kind != "gp":
+        return f"{kind} cannot learn from studies of other data; the sampler gp can"
+    if objectives > 1:
+        return "studies of other data are used for one objective only"
+    return None
 
 
 def sampler_packages(kind: str) -> tuple[str, ...]:
@@ -93,6 +104,7 @@ def make_sampler(
     elsewhere: Sequence[Trial] = (),
     given: int = 0,
     limits: Sequence[Limit] = (),
+    earlier: Sequence[Sequence[Trial]] = (),
 ) -> Sampler:
     """Make the sampler called `kind` over `space`.
 
@@ -107,6 +119,7 @@ def make_sampler(
         elsewhere: Trials of another study, known from the start.
         given: Trials numbered below this were not suggested by a sampler over `space`.
         limits: Constraints on what is measured.
+        earlier: Complete trials of each of several studies of other data, for `gp`.
 
     Raises:
         SpecError: If the sampler is unknown, or has problems: see `find_sampler_problems`.
@@ -120,6 +133,9 @@ def make_sampler(
     whole = space
     if has_branches(space):
         space = split_branches(space)
+        earlier = [
+            [replace(t, params=split_point(whole, t.params)) for t in trials] for trials in earlier
+        ]
     sampler = _make_plain_sampler(
         kind,
         space,
@@ -129,6 +145,7 @@ def make_sampler(
         epochs=epochs,
         given=given,
         limits=limits,
+        earlier=earlier,
     )
     if space is not whole:
         sampler = BranchAdapter(sampler, whole)
@@ -147,6 +164,7 @@ def _make_plain_sampler(
     epochs: int,
     given: int,
     limits: Sequence[Limit],
+    earlier: Sequence[Sequence[Trial]],
 ) -> Sampler:
     """Make the sampler called `kind` over a space without branches."""
     if kind == "grid":
@@ -167,8 +185,11 @@ def _make_plain_sampler(
         )
         return made
     chosen = OPTUNA[kind]
+    make = chosen.make
+    if earlier and kind == "gp":
+        make = partial(make_gp, direction=directions[0], earlier=earlier)
     return OptunaSampler(
-        chosen.make(seed, space, options),
+        make(seed, space, options),
         space,
         directions=directions,
         latest=chosen.max_trials,

@@ -6,7 +6,7 @@ continues as if it had not been stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,11 @@ from ...param_encoding import decode_value, encode_value, to_distribution
 from ...spec.conditions import AllowedValues, allows_value
 from ...spec.priors import get_choice_weights
 from ...spec.search_space import Categorical, Parameter, SearchSpace
-from ...trial import Value, derive_seed
+from ...trial import Direction, Trial, Value, derive_seed
 from .optuna_sampler import MakeSampler
 
 if TYPE_CHECKING:
-    from ..gp import ModelParameter
+    from ..gp import EarlierStudy, ModelParameter
 
 SamplerOptions = Mapping[str, int]
 
@@ -103,7 +103,15 @@ def _make_qmc(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSam
     )
 
 
-def _make_gp(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSampler:
+def make_gp(
+    seed: int,
+    space: SearchSpace,
+    options: SamplerOptions,
+    *,
+    direction: Direction = "minimize",
+    earlier: Sequence[Sequence[Trial]] = (),
+) -> MakeSampler:
+    """Make `gp`, which also learns from trials of earlier studies with the same direction."""
     from optuna.samplers import RandomSampler
 
     from .. import gp
@@ -123,12 +131,32 @@ def _make_gp(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSamp
         space=make_model_parameters(space),
         feasible=feasible if space.constraints else None,
         startup=options.get("startup"),
+        earlier=[_encode_study(parents, trials, direction) for trials in earlier],
     )
     # Its draws already depend on the trial's index. If the model finds no feasible
     # point, asking it again would change nothing.
     return lambda place, draw: (
         RandomSampler(seed=_sampler_seed(seed, place, draw)) if draw else sampler
     )
+
+
+def _encode_study(
+    parameters: Mapping[str, Parameter], trials: Sequence[Trial], direction: Direction
+) -> EarlierStudy:
+    """Return the trials with a score and without values outside the space, smaller is better."""
+    from .. import gp
+
+    sign = -1.0 if direction == "maximize" else 1.0
+    fitting = [
+        (
+            {n: encode_value(parameters[n], v) for n, v in t.params.items() if n in parameters},
+            sign * t.score,
+        )
+        for t in trials
+        if t.score is not None
+        and all(parameters[n].contains(v) for n, v in t.params.items() if n in parameters)
+    ]
+    return gp.EarlierStudy([params for params, _ in fitting], [value for _, value in fitting])
 
 
 def make_model_parameters(space: SearchSpace) -> list[ModelParameter]:
@@ -173,7 +201,7 @@ def _stored_values(parent: Parameter, allowed: AllowedValues) -> Container[Any]:
 
 
 OPTUNA: dict[str, OptunaKind] = {
-    "gp": OptunaKind(_make_gp, ("startup",), max_trials=500, reads_reports=True),
+    "gp": OptunaKind(make_gp, ("startup",), max_trials=500, reads_reports=True),
     "tpe": OptunaKind(_make_tpe, ("startup",), max_trials=80, max_running=16),
     "optuna_gp": OptunaKind(_make_optuna_gp, ("startup",), package="torch", max_trials=100),
     "cmaes": OptunaKind(_make_cmaes, ("population",), package="cmaes", objectives=1, replays=True),
