@@ -15,7 +15,7 @@ import hpsearch
 from hpsearch.cli import main
 from hpsearch.errors import DataError, SpecError
 from hpsearch.spec.search_space import Categorical
-from hpsearch.study.init.recommended_ranges import REALMLP_ROWS, recommend_ranges
+from hpsearch.study.init.recommended_ranges import TABM_ROWS, recommend_ranges
 from hpsearch.study.init.wizard import write_starter
 from hpsearch.study.initial_trials import initial_points
 from hpsearch.study.prepare import load_data
@@ -69,16 +69,20 @@ def test_realmlp_is_offered_in_the_space_of_its_authors(tmp_path, target):
     assert (target == "churned") == ("label_smoothing" in spec.search_space)
 
 
-def test_tabm_is_offered_in_the_space_of_its_authors(tmp_path):
+def test_tabm_is_offered_in_the_space_of_its_authors_with_smaller_networks(tmp_path):
     rows = table(tmp_path / "rows.csv")
     write_starter(str(rows), "churned", tmp_path / "s.yaml", family="tabm")
     spec = read_spec(tmp_path / "s.yaml").spec
     stopping = spec.training.early_stopping
     assert ("tabm", 256, 16) == (spec.model, spec.training.epochs, stopping.patience)
     ours = read_spec(SPACES / "tabm.yaml").spec
-    assert ours.search_space == spec.search_space
-    published, expected = initial_points(spec)  # and a point with the expected learning rate
-    assert {"layers": 2, "units": 512} == {name: published[name] for name in ("layers", "units")}
+    smaller = ("members", "layers", "units")
+    assert ours.search_space.keys() == spec.search_space.keys()
+    for name in ours.search_space.keys() - set(smaller):
+        assert ours.search_space[name] == spec.search_space[name]
+    published, expected = initial_points(spec)  # and a point with the expected ones
+    assert [2, 256] == [published[name] for name in smaller[1:]]
+    assert [2, 128] == [expected[name] for name in smaller[1:]]
     assert published["learning_rate"] == pytest.approx(expected["learning_rate"])
 
 
@@ -197,9 +201,9 @@ def test_the_command_writes_a_file_that_check_accepts(tmp_path, monkeypatch):
     assert "study.schema.json" == answer["schema_file"]
     described = read_answer("check", runner.invoke(main, ["check", "b.yaml", "--json"]).stdout)
     assert (142, 36) == (described["data"]["rows"], described["data"]["locked_rows"])
-    assert "label_smoothing" in {p["name"] for p in described["hyperparameters"]}
+    assert "embedding_bins" in {p["name"] for p in described["hyperparameters"]}
     checked = runner.invoke(main, ["check", "wine.yaml"], catch_exceptions=False)
-    assert (0, True) == (checked.exit_code, "label_smoothing" in checked.stdout)
+    assert (0, True) == (checked.exit_code, "embedding_bins" in checked.stdout)
 
 
 def test_a_regression_names_two_columns_whose_sum_is_the_target(tmp_path):
@@ -278,7 +282,7 @@ def test_real_sets_get_a_file_that_check_accepts(
     assert dropped == {d.name for d in starter.dropped}
     assert suspects == starter.suspects.keys()
     spec = read_spec(tmp_path / "study.yaml").spec
-    expected = "realmlp" if starter.dataset.n_rows < REALMLP_ROWS else "mlp"
+    expected = "tabm" if starter.dataset.n_rows < TABM_ROWS else "mlp"
     assert expected == spec.model
     assert any(p.name == "units" for p in spec.space)
 

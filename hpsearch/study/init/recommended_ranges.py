@@ -26,7 +26,7 @@ class RecommendedRanges:
     has_normalization: bool  # whether batches are large enough for batch normalization
 
 
-REALMLP_ROWS = 20_000  # a trial at 8,000 rows takes minutes on two cores
+TABM_ROWS = 20_000  # with more, a trial takes minutes on two cores
 # Maximum rows: batch sizes, maximum units, maximum layers, epochs, patience, folds, repeats,
 # test fraction, minutes.
 _BY_ROWS = (
@@ -43,9 +43,9 @@ NARROW_FEATURES = 64  # features up to which small layers are tried
 def recommend_family(rows: int) -> str:
     """Return the family of networks for a table of numbers and categories.
 
-    RealMLP trains 256 epochs without early stopping, which is too long for many rows.
+    A small TabM was the best on most sets of benchmarks/tables.md, but is too slow for many rows.
     """
-    return "realmlp" if rows < REALMLP_ROWS else "mlp"
+    return "tabm" if rows < TABM_ROWS else "mlp"
 
 
 def recommend_ranges(rows: int, features: int) -> RecommendedRanges:
