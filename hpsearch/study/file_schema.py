@@ -230,7 +230,6 @@ def _describe_hyperparameters(search_space: Schema) -> Schema:
 def _add_rules(models: dict[str, Schema]) -> None:
     whole = models["StudySpec"]
     names_space = {"properties": {"model": {"type": "object"}}, "required": ["model"]}
-    whole["required"] = ["data"]  # may be left out in Python
     whole["if"] = names_space
     whole["else"] = {
         "required": ["search_space"],
