@@ -129,6 +129,7 @@ def test_ctrl_c_stops_the_study_ray_and_the_session_of_the_environment(environme
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored under nohup
         )
         end = time.monotonic() + 300
         while "COMPLETE" not in said.read_text():
