@@ -18,10 +18,11 @@ from ..errors import DataError
 from ..spec.data_spec import DataSpec
 from .arrays import normalize_rows
 from .batch_parts import Batch, BatchReader, convert_inputs
-from .endless_feed import hash_rows, refuse_endless
-from .memory_source import open_memory
+from .endless_feed import refuse_endless
+from .memory_source import is_spark_frame, open_memory
+from .row_hashes import sort_by_content
 from .source_table import SourceTable, normalize_source
-from .spark_frames import is_spark_frame, read_spark_frame
+from .spark_frames import read_spark_frame
 from .spilled_rows import CELL_BYTES, GIB, RowLimit, gather_rows, make_row_limit
 
 LIBRARIES = {"grain", "torch"}
@@ -229,12 +230,7 @@ def _read_into_memory(
     array = normalize_rows(np.concatenate(parts)) if parts else None
     if not is_shuffled:
         return reader.make_source(name, table, array)
-    order = _sort_by_content(table, array)
+    order = sort_by_content(table, array)
     note = "the batches come in another order at each reading: rows are sorted by their contents"
     rows = None if array is None else array[order]
     return reader.make_source(name, table.take(order), rows, [note])
-
-
-def _sort_by_content(table: Any, array: np.ndarray | None) -> np.ndarray:
-    """Return an order of the rows that depends on their contents alone."""
-    return np.argsort(hash_rows(table, array), kind="stable")

@@ -7,12 +7,12 @@ shuffled at each repetition are only found by their number.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
 from ..errors import DataError
 from .batch_parts import Batch
+from .row_hashes import hash_rows
 
 WINDOW = 1024  # rows that have to be equal to the first ones
 MIN_DISTINCT = 32  # rows of a window; fewer may be equal by chance
@@ -43,17 +43,6 @@ def refuse_endless(batches: Iterable[Batch]) -> Iterator[Batch]:
             raise DataError(f"more than {MAX_ROWS:,} rows, so it may not end: {TELL_END}")
         yield batch
         recent = recent[-WINDOW:]
-
-
-def hash_rows(table: Any, array: np.ndarray | None) -> np.ndarray:
-    """Hash the contents of rows, (n,) uint64."""
-    from pandas.util import hash_pandas_object
-
-    frame = table.to_pandas()
-    if array is not None:
-        frame = frame.assign(**{"": [row.tobytes() for row in array]})
-    hashes: np.ndarray = hash_pandas_object(frame, index=False).to_numpy()
-    return hashes
 
 
 def _find_window(recent: np.ndarray, first: np.ndarray, *, is_begin: bool) -> int | None:

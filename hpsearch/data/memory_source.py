@@ -135,7 +135,7 @@ def collect_frame(value: Any) -> Any:
     library = type(value).__module__.partition(".")[0]
     if isinstance(value, pa.Table) or library in ("pandas", "numpy"):
         return value
-    if library == "pyspark" and hasattr(value, "schema"):
+    if is_spark_frame(value):
         raise DataError(
             "a Spark DataFrame would be collected by the driver: give one frame with the target, "
             "and data.target; or let its executors write it, frame.write.parquet(FOLDER), and give "
@@ -157,6 +157,11 @@ def collect_frame(value: Any) -> Any:
         except (TypeError, ValueError):  # a single column
             return value
     return value
+
+
+def is_spark_frame(value: Any) -> bool:
+    """Whether a value is a DataFrame of Spark, classic or Connect."""
+    return type(value).__module__.partition(".")[0] == "pyspark" and hasattr(value, "schema")
 
 
 def _cells_to_array(cells: Any) -> Any:
