@@ -144,9 +144,10 @@ def _profile_source(
         for name, reason in find_unreadable_columns(source.table).items()
         if name not in data.drop and name != target
     ]
+    drop = [*data.drop, *(d.name for d in unreadable)]
     if unreadable:
-        declared["drop"] = [*data.drop, *(d.name for d in unreadable)]
-    source = normalize_source(source, declared.get("drop", data.drop))
+        declared["drop"] = drop
+    source = normalize_source(source, drop)
     if source.array is None:
         if target is None:
             raise SpecError(_ask_for_target(source.table.column_names))
