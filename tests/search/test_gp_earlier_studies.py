@@ -33,7 +33,7 @@ def informed_model(*studies, n=8):
     space, seen = ModelSpace(SPACE), draw_study(bowl, n, seed=2)
     observed = [Observation(i, p, bowl(p), 0.0) for i, p in enumerate(seen.params)]
     model = fit_trial_model(space, observed, [space.encode(p) for p in seen.params])
-    return model, add_earlier_studies(model, fit_earlier_studies(space, studies), observed)
+    return model, add_earlier_studies(model, fit_earlier_studies(space, studies))
 
 
 def test_a_study_of_the_same_order_has_a_weight_and_one_of_the_opposite_order_has_none():

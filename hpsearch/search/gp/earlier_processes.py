@@ -55,17 +55,14 @@ def fit_earlier_studies(space: ModelSpace, studies: Sequence[EarlierStudy]) -> l
     return found
 
 
-def add_earlier_studies(
-    model: TrialModel, earlier: Sequence[Posterior], seen: Sequence[Observation]
-) -> TrialModel:
+def add_earlier_studies(model: TrialModel, earlier: Sequence[Posterior]) -> TrialModel:
     """Return the model with a weighted ensemble of processes instead of its own alone.
 
     Args:
         model: The model of this study's trials.
         earlier: From `fit_earlier_studies`.
-        seen: The observations that the model keeps, in its order.
     """
-    own = model.posterior
+    own, seen = model.posterior, model.observations
     index = np.array([i for i, o in enumerate(seen) if not o.progress and np.isfinite(o.error)])
     if not isinstance(own, Posterior) or not earlier or len(index) < MIN_TRIALS:
         return model

@@ -104,8 +104,10 @@ def propose_beyond_repeats(
     if point is None or not space.parents:
         return point
     trials = np.concatenate([np.array(ended), waiting])
+    if not is_beside(space, point, trials):
+        return point
     branch = find_rarest_branch(space, trials)
-    if branch is None or not is_beside(space, point, trials) or rng.random() >= SHARE:
+    if branch is None or rng.random() >= SHARE:
         return point
 
     def inside(point: Array) -> bool:

@@ -139,6 +139,11 @@ class ModelSpace:
                 points[:, j] = self.axes[j].snap(prior.draw(quantiles[:, j]))
         return points
 
+    def fill_inactive(self, points: Array, rng: np.random.Generator) -> Array:
+        """Draw the inactive coordinates, so that a move to another branch has values there."""
+        drawn = self.draw(rng.random((len(points), len(self))))
+        return np.where(self.active(points), points, drawn)
+
     def log_prior(self, points: Array, active: Array) -> tuple[Array, Array]:
         """Return the logarithm of the density relative to a uniform one, and its slopes.
 

@@ -139,9 +139,9 @@ class StudyModel:
         return np.column_stack([model.posterior.predict(rows)[0] for model in self.outputs])
 
     def _centres(self, rng: np.random.Generator) -> Array:
-        """Return known points, the best first; those of a front in random order.
+        """Return known points, the best first, with inactive coordinates drawn.
 
-        Inactive coordinates are drawn, as in `TrialModel`.
+        Those of a front are in random order.
         """
         points, space = self.feasible, self.space
         if not len(points):
@@ -155,8 +155,7 @@ class StudyModel:
             if len(self.outputs) > 1:
                 front = rng.permutation(find_front(means))
                 order = np.concatenate([front, np.setdiff1d(order, front)])
-        drawn = space.draw(rng.random((len(points), len(space))))
-        return np.asarray(np.where(space.active(points), points, drawn)[order])
+        return np.asarray(space.fill_inactive(points, rng)[order])
 
 
 @dataclass(slots=True)
@@ -193,9 +192,7 @@ class StudyObservations:
             for part in self.outputs
         ]
         if len(outputs) == 1 and earlier:
-            seen = self.outputs[0]
-            kept = [seen[i] for i in select_observations(seen, MAX_KEPT)]
-            outputs = [add_earlier_studies(outputs[0], earlier, kept)]
+            outputs = [add_earlier_studies(outputs[0], earlier)]
         limits = [
             _fit_constraint(outputs[0], part, [points[o.number] for o in part])
             for part in collect_constraints(self.trials)

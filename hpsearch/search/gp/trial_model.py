@@ -40,6 +40,7 @@ class TrialModel:
 
     space: ModelSpace
     features: Features
+    observations: Sequence[Observation]
     points: Array  # of the observations, shape (n, n_parameters)
     posterior: Process
     mean: Array  # of the process at the points, at the end of the training, shape (n,)
@@ -135,13 +136,8 @@ class TrialModel:
         return float(np.mean(before - after))
 
     def _centres(self, mean: Array, rng: np.random.Generator) -> Array:
-        """Return the observed points, the best mean first.
-
-        Inactive coordinates are drawn, so that a move to another branch has values there.
-        """
-        drawn = self.space.draw(rng.random((len(self.points), len(self.space))))
-        centres = np.where(self.space.active(self.points), self.points, drawn)
-        return centres[np.argsort(mean, kind="stable")]
+        """Return the observed points, the best mean first, with inactive coordinates drawn."""
+        return self.space.fill_inactive(self.points, rng)[np.argsort(mean, kind="stable")]
 
 
 @cache
@@ -184,7 +180,7 @@ def fit_trial_model(
     )
     posterior = fit_posterior(rows, features.owners, scores, found, has_progress=has_progress)
     mean = posterior.predict(features(coordinates, active))[0]
-    return TrialModel(space, features, coordinates, posterior, mean, scores, found.log_offset)
+    return TrialModel(space, features, kept, coordinates, posterior, mean, scores, found.log_offset)
 
 
 def select_observations(seen: Sequence[Observation], limit: int) -> list[int]:
