@@ -11,7 +11,8 @@ import logging
 import os
 import sqlite3
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -61,7 +62,7 @@ def database_state(path: Path) -> State:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise TrackingError(f"{path}: is not an SQLite database.{_ELSEWHERE}")
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with open_for_reading(path) as database:
             return _classify(path, database)
     except OSError as error:
         raise TrackingError(f"{path}: cannot be read: {error.strerror}.{_ELSEWHERE}") from None
@@ -71,13 +72,33 @@ def database_state(path: Path) -> State:
         raise TrackingError(f"{path}: cannot be read: {error}. {_RESTORE}") from None
 
 
+@contextmanager
+def open_for_reading(path: Path, timeout: float = 5.0) -> Iterator[sqlite3.Connection]:
+    """Open an existing database for queries only.
+
+    SQLite may write to the files nevertheless: the first who opens a database after its writer was
+    killed in a transaction rolls that back. With `mode=ro` it could not, and would refuse to read.
+
+    Args:
+        path: The file; it is not created.
+        timeout: Seconds to wait for a lock.
+
+    Raises:
+        sqlite3.Error: If it cannot be read.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    with closing(sqlite3.connect(uri, uri=True, timeout=timeout)) as database:
+        database.execute("pragma query_only = on")
+        yield database
+
+
 def list_aliases(path: Path) -> list[tuple[str, str]]:
     """List name and alias of the registered models in a database, without importing MLflow.
 
     Raises:
         sqlite3.Error: If it cannot be read.
     """
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+    with open_for_reading(path) as database:
         return database.execute(
             "select name, alias from registered_model_aliases order by name, alias"
         ).fetchall()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..compat.mlflow import migrate, migrations
 from ..errors import TrackingError, redact_text
-from .database import database_path
+from .database import database_path, open_for_reading
 
 _REVISION = re.compile(r"^(down_)?revision = (?:[\"'](\w+)[\"']|None)", re.MULTILINE)
 
@@ -90,7 +90,7 @@ def stored_revision(uri: str) -> str | None:
     if not path.is_file():
         return None
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with open_for_reading(path) as database:
             row = database.execute("select version_num from alembic_version").fetchone()
     except sqlite3.Error:  # an empty file, or one that `check_database` refuses
         return None

@@ -15,6 +15,7 @@ from urllib.parse import urlparse
 
 from ..errors import TrackingError
 from ..platforms.paths import artifact_uri
+from .database import open_for_reading
 
 logger = logging.getLogger("hpsearch.tracking")
 
@@ -95,7 +96,7 @@ def _experiments(database: sqlite3.Connection, there: str) -> set[tuple[int, str
 def _experiments_of(path: Path, there: str) -> set[tuple[int, str]]:
     """Read the `_experiments` of the store in another folder; empty if it has no store."""
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as database:
+        with open_for_reading(path, timeout=30.0) as database:
             return _experiments(database, there)
     except sqlite3.Error:
         return set()

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,13 @@ from mlflow.store.db.utils import _initialize_tables
 
 from hpsearch.cli import main
 from hpsearch.errors import TrackingError
-from hpsearch.tracking.database import database_state, make_database
+from hpsearch.tracking.database import (
+    database_state,
+    list_aliases,
+    make_database,
+    open_for_reading,
+)
+from hpsearch.tracking.database_schema import known_revisions, stored_revision
 from hpsearch.tracking.store import check_uri, open_store
 
 
@@ -91,6 +98,53 @@ def test_killed_while_the_store_is_made_leaves_none_or_a_whole_one(
     make_database(path)
     assert usable(path)
     figure(half_made=0)
+
+
+@pytest.mark.parametrize(
+    "read", [database_state, check_uri, list_aliases, stored_revision, "doctor"]
+)
+def test_a_store_whose_writer_was_killed_in_a_transaction_is_read_as_before_it(
+    read: Callable[[Path], object] | str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_database(path)
+
+    def work() -> None:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("pragma cache_size = 1")  # so that pages are written before the commit
+            database.execute("update experiments set name = hex(zeroblob(1000000))")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert -signal.SIGKILL == in_child(work)
+    journal = path.with_name(f"{path.name}-journal")
+    assert journal.stat().st_size > 0
+    if read == "doctor":
+        monkeypatch.chdir(path.parents[1])
+        monkeypatch.setattr("hpsearch.study.maintenance.doctor.PROBES", {})
+        assert "ok   store" in CliRunner().invoke(main, ["doctor"]).output
+    else:
+        expected = {
+            database_state: "whole",
+            check_uri: None,
+            list_aliases: [],
+            stored_revision: known_revisions()[1],
+        }
+        argument = path if read in (database_state, list_aliases) else f"sqlite:///{path}"
+        assert expected[read] == read(argument)
+    assert not journal.exists()
+    with closing(sqlite3.connect(path)) as database:
+        assert [("Default",)] == database.execute("select name from experiments").fetchall()
+
+
+def test_a_database_that_is_opened_for_reading_takes_no_changes_and_is_not_created(
+    path: Path,
+) -> None:
+    make_database(path)
+    with open_for_reading(path) as database, pytest.raises(sqlite3.OperationalError):
+        database.execute("create table filler (x)")
+    missing = path.with_name("missing.db")
+    with pytest.raises(sqlite3.OperationalError), open_for_reading(missing) as database:
+        database.execute("select 1 from sqlite_master")
+    assert not missing.exists()
 
 
 def test_several_studies_begun_at_once_in_a_fresh_folder_share_one_whole_store(

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
 from importlib.util import find_spec
@@ -38,6 +37,7 @@ from ...tracking.database import (
     database_state,
     make_database,
     move_database_aside,
+    open_for_reading,
 )
 from ...tracking.store import check_uri, default_uri, list_journals, open_store, uri_option
 from ...training.metrics import METRICS
@@ -180,7 +180,7 @@ def _describe_database(path: Path) -> str:
         TrackingError: If a page is damaged.
     """
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with open_for_reading(path) as database:
             [[answer]] = database.execute("pragma quick_check(1)").fetchall()
             [[runs]] = database.execute("select count(*) from runs").fetchall()
     except sqlite3.Error as error:
