@@ -51,7 +51,8 @@ def show(records: list[dict[str, Any]]) -> None:
             ranks[model].append(order.index(model) + 1)
             text = f"{means[model]:.5g}"
             text = f"**{text}**" if model == order[0] else text
-            cells.append(f"{text} ± {np.std(scores[data, model]):.2g}")
+            seeds = scores[data, model]
+            cells.append(f"{text} ± {np.std(seeds):.2g}" if len(seeds) > 1 else text)
         splits = max(len(scores[data, m]) for m in means)
         print(f"| {data} | {metric} | {splits} | {' | '.join(cells)} |")
     told = [f"{np.mean(ranks[m]):.2f}" if ranks[m] else "-" for m in models]
@@ -67,7 +68,7 @@ def show(records: list[dict[str, Any]]) -> None:
         for data, metric in metrics.items()
     }
     show_ratings(errors)
-    show_losses(errors)
+    show_losses(errors, find_intervals(records))
     show_coverage(records)
 
 
@@ -101,10 +102,26 @@ def show_coverage(records: list[dict[str, Any]]) -> None:
             print(f"| mean of {kind} | | | {np.mean(means):.1%} | | |")
 
 
-def show_losses(errors: dict[str, dict[str, float]]) -> None:
-    """Print by how much the error of each family exceeds each other model's, where it does."""
+def find_intervals(records: list[dict[str, Any]]) -> dict[tuple[str, str], float]:
+    """Return the least error within the 95% interval, by set and model; of single splits."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for r in records:
+        if "interval" in r:
+            errors = [error_of(r["metric"], bound) for bound in r["interval"]]
+            found.setdefault((r["data"], r["model"]), []).append(min(errors))
+    return {key: least for key, (least, *more) in found.items() if not more}
+
+
+def show_losses(
+    errors: dict[str, dict[str, float]], least: dict[tuple[str, str], float] | None = None
+) -> None:
+    """Print by how much the error of each family exceeds each other model's, where it does.
+
+    In bold, where the other's error is beyond the 95% interval of the family's.
+    """
     models = list(dict.fromkeys(model for row in errors.values() for model in row))
-    print("\n| model | has a larger error than | on | by |")
+    least = least or {}
+    print("\n| model | has a larger error than | on | by; in bold: beyond its 95% interval |")
     print("|---|---|---|---|")
     for model in (m for m in models if m.partition(",")[0] in FAMILIES):
         for other in models:
@@ -115,5 +132,9 @@ def show_losses(errors: dict[str, dict[str, float]]) -> None:
                 if r[model] > r[other]
             }
             if excess:
-                each = ", ".join(f"{name} {e:.1f}%" for name, e in excess.items())
+                beyond = {n for n in excess if both[n][other] < least.get((n, model), 0.0)}
+                each = ", ".join(
+                    f"**{name} {e:.1f}%**" if name in beyond else f"{name} {e:.1f}%"
+                    for name, e in excess.items()
+                )
                 print(f"| {model} | {other} | {len(excess)} of {len(both)} sets | {each} |")

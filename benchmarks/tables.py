@@ -1,19 +1,21 @@
-"""Tables: the families by their defaults, and tuned, beside gradient boosting by its defaults.
+"""Tables: the families by their defaults, and tuned, beside gradient boosting and pytabkit.
 
     HPSEARCH_DATA=<data sets> python benchmarks/tables.py [--only diabetes,pima] [--seeds 3]
-        [--trials 0] [--rows 4000] [--models mlp,realmlp,tabm] --keep FILE.jsonl [--export FOLDER]
-    python benchmarks/rivals.py FOLDER --keep FILE.jsonl     # in an environment that has pytabkit
+        [--models mlp,realmlp,tabm] [--tuned tabm --trials 8] [--rows 4000] --keep FILE.jsonl
+        [--export FOLDER --rivals PYTHON]
     python benchmarks/tables.py --show FILE.jsonl
-    HPSEARCH_DATA=<data sets> make tables      # all three, with rivals, and the page from the file
+    HPSEARCH_DATA=<data sets> make tables      # with rivals, and the page from the file
 
-FILE keeps what is finished, and a later call continues there; a FILE is for one `--rows`.
+FILE keeps what is finished, and a later call continues there; a FILE is for one `--rows`. One set
+follows the other, so that an interrupted run leaves whole rows.
 
 A quarter of the rows is locked, another one for each seed. Our families are trained by five folds,
-which tell the number of epochs, and then once on all rows that are not locked: `mlp`, `realmlp` and
-`tabm` with nothing but defaults, and, with `--trials N`, `realmlp` in the space of
-`search_spaces/realmlp.yaml`. `HistGradientBoosting` with its defaults gets the same rows, and
-`--export` writes them for the rivals that need other packages. Sets without a file are
-scikit-learn's.
+which tell the number of epochs, and then once on all rows that are not locked: `--models` with
+nothing but defaults, and `--tuned` by `--trials` trials of the space that `hpsearch init --family`
+writes for the rows, with its ensemble, but without finalists. `HistGradientBoosting` with its
+defaults gets the same rows, and so do the rivals that need other packages: `rivals.py`, run by the
+interpreter PYTHON, reads them in FOLDER. Seconds are those of the processor. Sets without a file
+are scikit-learn's.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -35,11 +38,14 @@ from table_report import show, write_page
 import hpsearch
 from hpsearch.data import Dataset
 from hpsearch.models import FAMILIES
+from hpsearch.study.init.wizard import write_starter
 from hpsearch.study.prepare import load_data
 from hpsearch.study.tune import read_spec
 from hpsearch.training.metrics import METRICS
 
-SPACE = Path(__file__).parents[1] / "search_spaces" / "realmlp.yaml"
+RIVALS = Path(__file__).with_name("rivals.py")
+# What `init` recommends besides the data: of its sections, those of a study here.
+RECOMMENDED = ("training", "search_space", "enqueue", "pruner", "sampler")
 BOOSTING = "HistGradientBoosting"
 METRIC = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
 # name -> section `data`, and the task
@@ -171,17 +177,29 @@ def declare(name: str, seed: int, rows: int, model: str, trials: int) -> dict[st
         "search_space": {"units": (FAMILIES[model].defaults or {})["units"]},
         "budget": {"trials": max(1, trials)},
         "selection": {"finalists": 0},
+        "execution": {"executor": "inline"},
     }
     if not data["source"].startswith("sklearn:"):
         declared["data"]["source"] = str(_thinned(Path(os.environ["HPSEARCH_DATA"]), data, rows))
     if trials:
-        given = YAML(typ="safe").load(SPACE.read_text(encoding="utf-8"))
-        space = given["search_space"]
-        if task == "regression":
-            space.pop("label_smoothing")
-        declared |= {"search_space": space, "pruner": given["pruner"], "enqueue": "defaults"}
-        declared["selection"] = {"kind": "ensemble"}
+        written = _recommend(declared["data"], model)
+        declared |= {key: written[key] for key in RECOMMENDED if key in written}
     return declared
+
+
+def _recommend(data: dict[str, Any], family: str) -> dict[str, Any]:
+    """Read the file that `init` writes for a table."""
+    source, target = data["source"], data.get("target")
+    settings = [
+        f"data.{key}={json.dumps(value)}"
+        for key, value in data.items()
+        if key not in ("source", "target")
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "study.yaml"
+        write_starter(source, target, output, settings, family)
+        written: dict[str, Any] = YAML(typ="safe").load(output.read_text(encoding="utf-8"))
+    return written
 
 
 def _thinned(folder: Path, data: dict[str, Any], rows: int) -> Path:
@@ -206,20 +224,21 @@ def measure(
     name: str, seed: int, given: argparse.Namespace, finished: set[tuple[str, int, str]]
 ) -> Iterator[dict[str, Any]]:
     """A record of every model on one split that is not finished; exports the rows."""
-    models = given.models.split(",")
-    plans = {model: (model, 0) for model in models}
-    if given.trials and "realmlp" in models:
-        plans[f"realmlp, {given.trials} trials"] = ("realmlp", given.trials)
+    plans = {model: (model, 0) for model in given.models.split(",") if model}
+    if given.trials:
+        tuned = given.tuned.split(",")
+        plans |= {f"{model}, {given.trials} trials": (model, given.trials) for model in tuned}
     for label, (model, trials) in plans.items():
         if (name, seed, label) in finished:
             continue
         declared = declare(name, seed, given.rows, model, trials)
-        began = time.perf_counter()
+        began = time.process_time()
         with tempfile.TemporaryDirectory() as root:
             result = hpsearch.tune(declared, offline=True, root=Path(root))
-        seconds = time.perf_counter() - began
+        seconds = time.process_time() - began
         score = result.test[result.objective]
         record = _record(name, seed, label, result.objective, score, seconds)
+        record["interval"] = list(result.intervals[result.objective])
         record["temperature"] = result.calibration.temperature
         if result.coverage is not None:
             record |= {"coverage": result.coverage.share, "size": result.coverage.size}
@@ -235,11 +254,11 @@ def measure(
         export(dataset, rows, exported, metric)
     if is_boosted:
         return
-    began = time.perf_counter()
+    began = time.process_time()
     answer = boosted(
         dataset.task, dataset.features, dataset.target, dataset.schema.expand(rows.columns)
     )
-    seconds = time.perf_counter() - began
+    seconds = time.process_time() - began
     score = METRICS[metric](rows.target, answer, rows.weights)
     yield _record(name, seed, BOOSTING, metric, score, seconds)
 
@@ -256,6 +275,14 @@ def export(dataset: Dataset, locked: Any, path: Path, metric: str) -> None:
     given = {"train": train, "test": test, "is_category": is_category}
     targets = {"train_target": dataset.target, "test_target": locked.target}
     np.savez(path, task=dataset.task, metric=metric, **given, **targets)
+
+
+def run_rivals(given: argparse.Namespace, name: str) -> None:
+    """Run what is missing of the rivals on one set; they add their records to the file."""
+    options = ["--keep", given.keep, "--trials", str(given.trials), "--sets", name]
+    done = subprocess.run([given.rivals, RIVALS, given.export, *options], check=False)
+    if done.returncode:
+        print(f"{name}: the rivals ended with status {done.returncode}", flush=True)
 
 
 def _record(
@@ -278,9 +305,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=0)
     parser.add_argument("--models", default="mlp,realmlp,tabm")
+    parser.add_argument("--tuned", default="tabm", help="families to tune, if there are trials")
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--export", type=Path)
+    parser.add_argument("--rivals", type=Path, help="Python of `make rivals`; needs --export")
     parser.add_argument("--show", type=Path)
     parser.add_argument("--page", action="store_true", help="write the tables into tables.md")
     given = parser.parse_args()
@@ -299,7 +328,9 @@ def main() -> None:
                 if given.keep:
                     with given.keep.open("a", encoding="utf-8") as file:
                         file.write(json.dumps(record) + "\n")
-    show(records)
+        if given.rivals:
+            run_rivals(given, name)
+    show(read_records(given.keep) if given.keep else records)
 
 
 if __name__ == "__main__":
