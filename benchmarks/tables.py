@@ -27,6 +27,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,8 @@ def declare(name: str, seed: int, rows: int, model: str, trials: int) -> dict[st
         "execution": {"executor": "inline"},
     }
     if not data["source"].startswith("sklearn:"):
-        declared["data"]["source"] = str(_thinned(Path(os.environ["HPSEARCH_DATA"]), data, rows))
+        source = Path(os.environ["HPSEARCH_DATA"]) / data["source"]
+        declared["data"]["source"] = str(_thin_out(source, "names" not in data, rows))
     if trials:
         written = _recommend(declared["data"], model)
         declared |= {key: written[key] for key in RECOMMENDED if key in written}
@@ -202,12 +204,12 @@ def _recommend(data: dict[str, Any], family: str) -> dict[str, Any]:
     return written
 
 
-def _thinned(folder: Path, data: dict[str, Any], rows: int) -> Path:
-    """The file with so many rows at most."""
+@cache
+def _thin_out(source: Path, has_header: bool, rows: int) -> Path:
+    """Return the file with at most so many rows."""
     import pandas as pd
 
-    source = folder / data["source"]
-    header = None if "names" in data else "infer"
+    header = "infer" if has_header else None
     frame = pd.read_csv(
         source, sep=None, engine="python", dtype=str, keep_default_na=False, header=header
     )
@@ -216,7 +218,7 @@ def _thinned(folder: Path, data: dict[str, Any], rows: int) -> Path:
     thin = (
         Path(tempfile.gettempdir()) / f"hpsearch-tables-{rows}-{source.name.partition('.')[0]}.csv"
     )
-    frame.sample(rows, random_state=0).to_csv(thin, index=False, header=header is not None)
+    frame.sample(rows, random_state=0).to_csv(thin, index=False, header=has_header)
     return thin
 
 
