@@ -15,7 +15,7 @@ import hpsearch
 from hpsearch.cli import main
 from hpsearch.errors import DataError, SpecError
 from hpsearch.spec.search_space import Categorical
-from hpsearch.study.init.recommended_ranges import TABM_ROWS, recommend_ranges
+from hpsearch.study.init.recommended_ranges import TABM_ROWS, recommend_family, recommend_ranges
 from hpsearch.study.init.wizard import write_starter
 from hpsearch.study.initial_trials import initial_points
 from hpsearch.study.prepare import load_data
@@ -67,6 +67,13 @@ def test_realmlp_is_offered_in_the_space_of_its_authors(tmp_path, target):
         spec.training.early_stopping,
     )
     assert (target == "churned") == ("label_smoothing" in spec.search_space)
+
+
+def test_tabm_is_recommended_where_its_trials_take_seconds():
+    assert ["tabm", "mlp", "mlp"] == [
+        recommend_family(rows, features)
+        for rows, features in ((850, 20), (850, 2000), (30_000, 20))
+    ]
 
 
 def test_tabm_is_offered_in_the_space_of_its_authors_with_smaller_networks(tmp_path):

@@ -26,7 +26,9 @@ class RecommendedRanges:
     has_normalization: bool  # whether batches are large enough for batch normalization
 
 
-TABM_ROWS = 20_000  # with more, a trial takes minutes on two cores
+# With more, a trial of TabM takes minutes on two cores.
+TABM_ROWS = 20_000
+TABM_NUMBERS = 500_000  # rows times features
 # Maximum rows: batch sizes, maximum units, maximum layers, epochs, patience, folds, repeats,
 # test fraction, minutes.
 _BY_ROWS = (
@@ -40,12 +42,13 @@ MIN_VOCABULARY, MAX_VOCABULARY = 256, 20_000  # rows of the embedding of a text
 NARROW_FEATURES = 64  # features up to which small layers are tried
 
 
-def recommend_family(rows: int) -> str:
+def recommend_family(rows: int, features: int) -> str:
     """Return the family of networks for a table of numbers and categories.
 
-    A small TabM was the best on most sets of benchmarks/tables.md, but is too slow for many rows.
+    A small TabM was the best on most sets of benchmarks/tables.md, but is too slow for many rows,
+    and for thousands of features, each of which it embeds.
     """
-    return "tabm" if rows < TABM_ROWS else "mlp"
+    return "tabm" if rows < TABM_ROWS and rows * features < TABM_NUMBERS else "mlp"
 
 
 def recommend_ranges(rows: int, features: int) -> RecommendedRanges:

@@ -112,7 +112,7 @@ def _choose_family(dataset: Dataset, source: str, family: str | None) -> str:
     texts = [c.name for c in dataset.schema.columns if c.is_array]
     if family is None:
         is_plain = not (is_image or texts or dataset.windows)
-        return recommend_family(dataset.n_rows) if is_plain else "mlp"
+        return recommend_family(dataset.n_rows, dataset.n_features) if is_plain else "mlp"
     if is_image:
         raise SpecError(f"--family {family} is for tables, and {source} holds images")
     if dataset.windows and family != "mlp":
