@@ -234,6 +234,8 @@ class BatchEngine:
         require_device(error)
         entries = sorted([*group.entries, *group.waiting], key=lambda e: e.round)
         size = error.size if isinstance(error, TooLargeError) else group.size.half
+        if is_out_of_memory(error) and size is None:
+            error = TooLargeError(None)
         if (isinstance(error, TooLargeError) or is_out_of_memory(error)) and size is not None:
             self.factory.limit(key, size)
             for entry in entries:

@@ -43,11 +43,13 @@ def stream_epoch(
     epoch = min(standing)
     order = stream.order_training(epoch)
     for_groups(lambda group: group.begin_epoch(epoch, order, stream.part_rows))
-    _run_pass(stream, order, for_groups, StreamedGroup.train_part)
+    if not _run_pass(stream, order, for_groups, StreamedGroup.train_part):
+        return
     if judged:
         order = stream.order_validation()
         for_groups(lambda group: group.begin_evaluation(order))
-        _run_pass(stream, order, for_groups, StreamedGroup.evaluate_part)
+        if not _run_pass(stream, order, for_groups, StreamedGroup.evaluate_part):
+            return
     for_groups(StreamedGroup.end_epoch)
 
 
@@ -56,10 +58,20 @@ def _run_pass(
     order: PassOrder,
     for_groups: Callable[[Callable[[Any], int]], int],
     step: Callable[..., int],
-) -> None:
-    """Run a step of every group with each part; no part stays on the device afterwards."""
-    for part in stream.iter_parts(order):
-        for_groups(partial(step, part=part))
+) -> bool:
+    """Run a step of every group with each part; no part stays on the device afterwards.
+
+    Returns:
+        False if a part could not be transferred: that is an error of each group of the pass.
+    """
+    try:
+        for part in stream.iter_parts(order):
+            for_groups(partial(step, part=part))
+    except jax.errors.JaxRuntimeError as error:  # a step's errors are handled by `for_groups`
+        reason = error
+        for_groups(lambda group: group.end_pass(reason))
+        return False
+    return True
 
 
 class StreamedGroup(TileGroup):
@@ -147,6 +159,13 @@ class StreamedGroup(TileGroup):
         given = (self._tiles, self._sums, self._orders, self._data)
         program = self._programs.get(f"end {self._key}", self._make_ending, given, (0,))
         self._tiles, self._figures = program(*given)
+        return 0
+
+    def end_pass(self, error: Exception) -> int:
+        """Raise the error of a transfer, if the group takes part in the pass."""
+        if self._order is not None:
+            self._order = None
+            raise error
         return 0
 
     def _add_rows(self, part: RowPart) -> BatchData:
