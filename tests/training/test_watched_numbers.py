@@ -6,14 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
+from training.test_compiled import fitted
 from training.trainer_contract import curves_of_fit, first_fold, run, separable, spec
 
 from hpsearch.training.problem import Problem
 from hpsearch.training.vectorized import VectorizedTrainer
 from hpsearch.training.vectorized.templates import Templates
 from hpsearch.training.vectorized.watched_number import WatchedNumber, may_watch_numbers
+from hpsearch.trial import TrialSpec
 
 HEAD = "import keras\nfrom keras import layers as k\n\n"
 BUILD = (
@@ -107,6 +110,117 @@ def test_a_number_of_the_structure_is_trained_as_in_fit(tmp_path: Path) -> None:
             )
 
 
+COMPILED = (
+    HEAD
+    + """
+def build(hp):
+    model = keras.Sequential([
+        k.Dense({units}, "tanh", kernel_regularizer=keras.regularizers.L2({shrinkage})),
+        k.Dropout({rate}),
+        k.Dense(1, "sigmoid"),
+    ])
+    optimizer = keras.optimizers.{optimizer}
+    model.compile(optimizer, keras.losses.{loss}, metrics=[keras.metrics.AUC()])
+    return model
+"""
+)
+ASKED = {
+    "keras_tuner": {
+        "units": 'hp.Int("units", 4, 8)',
+        "shrinkage": 'hp.Float("shrinkage", 1e-4, 1e-1)',
+        "rate": 'hp.Float("rate", 0.0, 0.5)',
+        "speed": 'hp.Float("learning_rate", 1e-3, 1.0)',
+        "mass": 'hp.Float("mass", 0.0, 0.9)',
+    },
+    "optuna": {
+        "units": 'hp.suggest_int("units", 4, 8)',
+        "shrinkage": 'hp.suggest_float("shrinkage", 1e-4, 1e-1)',
+        "rate": 'hp.suggest_float("rate", 0.0, 0.5)',
+        "speed": 'hp.suggest_float("learning_rate", 1e-3, 1.0)',
+        "mass": 'hp.suggest_float("mass", 0.0, 0.9)',
+    },
+}
+MOMENTUM = "SGD({speed}, momentum={mass})"
+
+
+def compiled_problem(
+    folder: Path,
+    convention: str = "keras_tuner",
+    optimizer: str = MOMENTUM,
+    loss: str = "BinaryCrossentropy()",
+) -> Problem:
+    asked, path = ASKED[convention], folder / "mine.py"
+    text = {"optimizer": optimizer.format(**asked), "loss": loss.format(**asked)}
+    path.write_text(COMPILED.format(**{**asked, **text}))
+    return replace(first_fold(separable()), model=f"{convention}:{path}:build")
+
+
+def compiled_trials(n: int = 4, **params: Any) -> list[Any]:
+    given = {"units": 6, "batch_size": 32, "rate": 0.0, **params}
+    return [
+        TrialSpec(
+            i,
+            {
+                **given,
+                "shrinkage": 0.01 * i,
+                "learning_rate": 0.01 * (i + 1),
+                "mass": 0.3 * (i % 3),
+            },
+            seed=i,
+            epochs=2,
+        )
+        for i in range(n)
+    ]
+
+
+@pytest.mark.parametrize("convention", ASKED)
+@pytest.mark.filterwarnings("error:The value")
+def test_a_function_that_compiles_its_model_is_built_once_per_structure(
+    convention: str, tmp_path: Path
+) -> None:
+    problem = compiled_problem(tmp_path, convention)
+    assert 1 == count_built(problem, [*compiled_trials(), *compiled_trials(batch_size=16)])
+    assert 2 == count_built(problem, [*compiled_trials(), *compiled_trials(units=5)])
+
+
+@pytest.mark.parametrize("placement", ["threads", pytest.param("batch", marks=pytest.mark.long)])
+def test_compiled_models_that_share_a_network_are_fit(placement: Any, tmp_path: Path) -> None:
+    problem, trials = compiled_problem(tmp_path), compiled_trials(2)
+    trainer = VectorizedTrainer(problem, placement=placement)
+    results = run(trainer, trials)[1]
+    assert 1 == trainer._engine.templates.built  # type: ignore[attr-defined]
+    expected = fitted(problem, trials[-1])[0]
+    np.testing.assert_allclose(results[1].curves["train/loss"][:, 0], expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "loss", "built"),
+    [
+        ("Adam({speed}, beta_1={mass})", "BinaryFocalCrossentropy()", 1),
+        ("Adagrad({speed}, initial_accumulator_value={mass})", "BinaryCrossentropy()", 1),
+        ("AdamW({speed}, weight_decay={mass})", "BinaryCrossentropy()", 1),
+        ("SGD({speed}, clipvalue={mass})", "BinaryCrossentropy()", 1 + 3),  # 0: no limit
+        ("SGD({speed})", "BinaryCrossentropy(label_smoothing={mass})", 1 + 3),
+        ("SGD({speed} / 2)", "BinaryCrossentropy()", 1 + 4),
+        ("SGD({speed}) if {mass} > 0.2 else 'adam'", "BinaryCrossentropy()", 1 + 3),
+    ],
+)
+def test_a_number_of_a_compiled_model_is_an_input_if_its_optimizer_reads_it(
+    optimizer: str, loss: str, built: int, tmp_path: Path
+) -> None:
+    """The trials have the numbers that networks of their own would have."""
+    problem, trials = compiled_problem(tmp_path, optimizer=optimizer, loss=loss), compiled_trials()
+    shared, own = Templates(problem), Templates(problem)
+    own._may_watch = False
+    for trial in trials:
+        params = shared.resolve(trial)
+        numbers = [t.get(trial).numbers(problem, trial, params, 1) for t in (shared, own)]
+        for one, other in zip(*map(jax.tree.leaves, numbers), strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert shared.get(trial).key == own.get(trial).key
+    assert built == shared.built
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -123,7 +237,7 @@ def test_a_file_that_may_hide_numbers_is_told(text: str, expected: bool, tmp_pat
     path = tmp_path / "mine.py"
     path.write_text(text)
     assert expected == may_watch_numbers(f"{path}:build")
-    assert not may_watch_numbers(f"keras_tuner:{path}:build")
+    assert expected == may_watch_numbers(f"keras_tuner:{path}:build")
 
 
 def test_every_look_at_a_number_is_noticed() -> None:

@@ -6,6 +6,7 @@ The trial is an Optuna `FixedTrial` whose values for `suggest_float`, `suggest_i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -74,7 +75,10 @@ def _make_recording_trial(answer: AnswerFunction, params: Mapping[str, Value]) -
             log: bool = False,
         ) -> float:
             self._ask(name, FloatDistribution(low, high, log=log, step=step))
-            return super().suggest_float(name, low, high, step=step, log=log)
+            with warnings.catch_warnings():
+                if type(self.given[name]) not in (float, int):  # it stands for those of all trials
+                    warnings.simplefilter("ignore")  # so it may be out of range
+                return super().suggest_float(name, low, high, step=step, log=log)
 
         def suggest_int(
             self, name: str, low: int, high: int, *, step: int = 1, log: bool = False

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from ...trial import Value
 from ..batching import batch_size
 from ..problem import Problem
-from ..schedules import make_schedule
 from .objective import LossObjective
 from .program import Recipe
 from .recipe import chunk_rows, is_large
@@ -30,8 +29,6 @@ def make_lane_recipe(
         complete: The same with the family's defaults.
     """
     own = template.recipe
-    if own.is_compiled:  # made for this trial alone
-        return own
     strengths = [complete[s] if isinstance(s, str) else s for s in template.sources]
     shapes = [shape for shape in template.own_shapes(complete) if shape is not None]
     network = own.network.for_trial(strengths, shapes)  # type: ignore[arg-type]
@@ -40,15 +37,16 @@ def make_lane_recipe(
     objective = own.objective
     if isinstance(objective, LossObjective):
         objective = LossObjective(problem.task, params, objective.widths, own.n_members)
-    shares = not is_large(problem, network)
+    shares = not own.is_compiled and not is_large(problem, network)
     return Recipe(
         network,
         update,
         objective,
         batch_size(params),
-        make_schedule(params),
+        template.make_schedule(params),
         chunk=chunk_rows(problem, params, network) if shares else None,
         scaling=own.scaling,
         transforms=own.transforms,
+        is_compiled=own.is_compiled,
         steps=own.steps,
     )

@@ -17,7 +17,7 @@ from ..optimizers import DEFAULT_OPTIMIZER, OPTIMIZER_CLASSES, list_optimizer_pa
 from ..problem import Problem
 from .lane_init import Slot, Slots
 from .network import LaneNetwork
-from .update import BY_SHAPE, CLIP_ARGUMENTS, Update
+from .update import BY_SHAPE, CLIP_ARGUMENTS, OptimizerUpdate, Update
 
 Key = tuple[Any, ...]
 
@@ -43,12 +43,19 @@ def depends_on_shapes(params: Mapping[str, Value]) -> bool:
     return any(kind.__name__ == name for kind in BY_SHAPE)
 
 
+def describe_clipping(update: Update) -> str:
+    """Describe an optimizer's limits of gradients, which 0 disables, as text."""
+    if not isinstance(update, OptimizerUpdate):
+        return ""
+    return str({k: v for k, v in update.arguments.items() if k in CLIP_ARGUMENTS})
+
+
 @dataclass(frozen=True, slots=True)
 class OptimizerNumbers:
     """Computes the numbers of trials with one `optimizer_key`."""
 
     update: Update
-    reads: frozenset[str]  # hyperparameters of the trial's own optimizer
+    reads: Mapping[str, str]  # argument of the trial's own optimizer -> hyperparameter
     slots: Slots
     initial: Mapping[int, str]  # slot -> the hyperparameter of its initial value
 
@@ -57,16 +64,33 @@ class OptimizerNumbers:
         cls, update: Update, params: Mapping[str, Value], slots: Slots
     ) -> OptimizerNumbers:
         """Create it from an update that was made for `params`."""
-        reads = frozenset(list_optimizer_params(str(params.get("optimizer", DEFAULT_OPTIMIZER))))
+        reads = list_optimizer_params(str(params.get("optimizer", DEFAULT_OPTIMIZER)))
         initial: dict[int, str] = {}
-        for name in sorted(n for n in reads & params.keys() if n.startswith("initial_")):
+        for name in sorted(n for n in {*reads} & params.keys() if n.startswith("initial_")):
             value = np.float32(params[name])
             initial |= {i: name for i, v in enumerate(slots.values) if v == value}
+        return cls(update, {name: name for name in reads}, slots, initial)
+
+    @classmethod
+    def from_compiled(
+        cls, update: Update, found: Mapping[np.float32, str], slots: Slots
+    ) -> OptimizerNumbers:
+        """Create it from a compiled model's update.
+
+        Args:
+            update: The update, made with the numbers `found`.
+            found: Number -> its hyperparameter.
+            slots: The initial values of the update's variables.
+        """
+        values = update.arguments.items() if isinstance(update, OptimizerUpdate) else ()
+        reads = {name: found[np.float32(v)] for name, v in values if np.float32(v) in found}
+        initial = {i: found[v] for i, v in enumerate(slots.values) if v in found}
         return cls(update, reads, slots, initial)
 
     def rates(self, params: Mapping[str, Value]) -> Any:
         """Return the numbers of a trial's optimizer."""
-        return self.update.numbers_of({k: v for k, v in params.items() if k in self.reads})
+        given = {k: params[name] for k, name in self.reads.items() if name in params}
+        return self.update.numbers_of(given)
 
     def initial_slots(self, params: Mapping[str, Value]) -> Slots:
         """Return the initial values of a trial's optimizer."""

@@ -30,6 +30,7 @@ from .schedule_rates import ScheduleNumbers, schedule_numbers, share_numbers
 
 Key = tuple[Any, ...]
 Shape = tuple[int, ...]
+Found = Mapping[np.float32, str]  # a number with which a network was built -> its hyperparameter
 
 
 class TrialNumbers(NamedTuple):
@@ -62,6 +63,7 @@ class Template:
     axes: dict[int, Shape] = field(default_factory=dict)  # weight -> axes of length `units`
     layer: dict[int, int] = field(default_factory=dict)  # weight -> its hidden layer
     begins: str = ""  # how lanes are initialized, in addition to `key`
+    rate: str | None = None  # the hyperparameter of a compiled learning rate; None: a constant
     _draws: dict[tuple[int, int], tuple[Draws, int]] = field(default_factory=dict)
 
     @property
@@ -93,7 +95,7 @@ class Template:
         classes = [class_weights(problem, params, fold) for fold in range(folds)]
         seeds = [trial.fold_seed(fold, "weights") for fold in range(folds)]
         dropout = [trial.fold_seed(fold, "dropout") for fold in range(folds)]
-        schedule = self._make_schedule(params)
+        schedule = self.make_schedule(params)
         return TrialNumbers(
             np.asarray(strengths, np.float32),
             self._arguments(problem, params),
@@ -160,9 +162,16 @@ class Template:
         begins = self.optimizer.initial_slots(params)
         return LaneState(vector, others, fill_slots(self.slots, begins, vector, network.split))
 
-    def _make_schedule(self, params: Mapping[str, Value]) -> Schedule:
+    def make_schedule(self, params: Mapping[str, Value]) -> Schedule:
+        """Make a trial's schedule; that of a compiled model is constant."""
         own = self.recipe.schedule
-        return own if self.recipe.is_compiled else make_schedule(params)
+        if not self.recipe.is_compiled:
+            return make_schedule(params)
+        if self.rate is None:
+            return own
+        rate = params[self.rate]
+        assert isinstance(rate, float)
+        return Schedule(own.kind, float(np.float32(rate)), {})  # rounded as by a Keras variable
 
     def _arguments(self, problem: Problem, params: Mapping[str, Value]) -> Any:
         own = self.recipe.objective
@@ -253,10 +262,15 @@ def chain_sizes(params: Mapping[str, Value]) -> tuple[int, int]:
     return layers, units
 
 
+def find_sources(recipe: Recipe, found: Found) -> Sequence[str | float]:
+    """Return the hyperparameter of each of a network's strengths, or its value if it has none."""
+    return [found.get(np.float32(s), float(s)) for s in recipe.strengths]
+
+
 def build_template(
     recipe: Recipe,
     params: Mapping[str, Value],
-    sources: Sequence[str | float],
+    found: Found,
     blocks: Sequence[Sequence[Any]] | None,
 ) -> Template:
     """Make the template of a recipe.
@@ -264,15 +278,17 @@ def build_template(
     Args:
         recipe: Of the widest and deepest network.
         params: The hyperparameters that it was made for.
-        sources: The source of each of the network's strengths.
+        found: The numbers with which it was made for all trials.
         blocks: From `hidden_blocks`, if trials have layers of other widths; else None.
     """
     slots, begins = probe_slots(recipe.update, recipe.network)
+    rate = None
     if recipe.is_compiled:  # its optimizer reads no hyperparameter by name
-        optimizer = OptimizerNumbers(recipe.update, frozenset(), begins, {})
+        optimizer = OptimizerNumbers.from_compiled(recipe.update, found, begins)
+        rate = found.get(np.float32(recipe.schedule.initial_learning_rate))
     else:
         optimizer = OptimizerNumbers.from_update(recipe.update, params, begins)
-    template = Template(recipe, sources, optimizer, slots)
+    template = Template(recipe, find_sources(recipe, found), optimizer, slots, rate=rate)
     if blocks is not None:
         _find_units(template, blocks)
     template.begins = f"{template._distribution_kinds()} {slots}"

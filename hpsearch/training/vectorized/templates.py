@@ -7,7 +7,7 @@ finding these in the result. A custom function is called with numbers that recor
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,11 @@ from ...trial import TrialSpec, Value
 from ..problem import Problem
 from ..schedules import has_scheduled_strengths
 from .objective import LossObjective
-from .optimizer_numbers import depends_on_shapes, optimizer_key
+from .optimizer_numbers import depends_on_shapes, describe_clipping, optimizer_key
 from .padding import hidden_blocks, padded_width
 from .program import Recipe
 from .recipe import describe_scaling, make_recipe, make_update, require_step_factors
-from .template import Key, Template, build_template, chain_sizes
+from .template import Found, Key, Template, build_template, chain_sizes, find_sources
 from .watched_number import (
     TRAINING_NAMES,
     WatchedNumber,
@@ -48,7 +48,8 @@ class Templates:
         self._family = load_family(problem.model)
         self._made: dict[Key, Template] = {}
         self._exact: dict[Key, frozenset[str]] = {}  # numbers that are not inputs
-        self._networks: dict[Key, tuple[Recipe, Sequence[str | float]]] = {}
+        self._networks: dict[Key, tuple[Recipe, Found]] = {}
+        self._compiled: dict[Key, bool] = {}  # whether a custom function compiles its model
         self._unpadded: set[Key] = set()  # networks whose layers cannot be padded
         self.built = 0  # number of Keras models
         self._may_watch = self._family.defaults is None and may_watch_numbers(problem.model)
@@ -96,40 +97,52 @@ class Templates:
         key = ("own", repr(sorted(params.items())), seed)
         if key not in self._made:
             recipe = self._make_recipe(params, seed)
-            strengths = [float(s) for s in recipe.strengths]
-            _keep(self._made, key, build_template(recipe, params, strengths, None))
+            _keep(self._made, key, build_template(recipe, params, {}, None))
         return self._made[key]
 
     def _get_watched(self, params: Mapping[str, Value], seed: int) -> Template | None:
         """Return the template of trials for which a custom function builds the same network.
 
-        None if the function's numbers cannot be watched, or if it compiles its model.
+        None if the function's numbers cannot be watched.
         """
         if not self._may_watch:
             return None
-        *rest, optimizer = self._training_key(params)
         names = [name for name in params if self._may_read(name)]
         numbers = tuple(name for name in names if isinstance(params[name], float))
-        others = tuple((name, repr(params[name])) for name in names if name not in numbers)
-        base = ("watched", others, numbers, *rest)
+        base = (tuple((name, repr(params[name])) for name in names if name not in numbers), numbers)
         while True:
             exact = self._exact.get(base, frozenset())
-            network_key = (base, tuple((n, params[n]) for n in numbers if n in exact))
-            if network_key in self._networks:
-                break
-            recipe, sources, used = self._build_watched(params, seed, set(numbers) - exact)
-            if recipe.is_compiled:
-                self._may_watch = False
-                return None
+            alike = (base, tuple((n, params[n]) for n in numbers if n in exact))
+            if alike in self._compiled:
+                key, optimizer = self._watched_keys(alike, params)
+                if key in self._networks:
+                    break
+            recipe, found, used = self._build_watched(params, seed, set(numbers) - exact)
+            self._compiled[alike] = recipe.is_compiled
             if used:
                 self._exact[base] = exact | used
             else:
-                _keep(self._networks, network_key, (recipe, sources))
-        key = (network_key, optimizer)
-        if key not in self._made:
-            recipe, sources = self._networks[network_key]
-            _keep(self._made, key, self._with_optimizer(recipe, params, sources, None))
-        return self._made[key]
+                key, _ = self._watched_keys(alike, params)
+                _keep(self._networks, key, (recipe, found))
+        if (key, optimizer) not in self._made:
+            recipe, found = self._networks[key]
+            if recipe.is_compiled:
+                made = build_template(recipe, params, found, None)
+            else:
+                made = self._with_optimizer(recipe, params, found, None)
+            _keep(self._made, (key, optimizer), made)
+        return self._made[key, optimizer]
+
+    def _watched_keys(self, alike: Key, params: Mapping[str, Value]) -> tuple[Key, Any]:
+        """Return keys of a custom function's network and of a trial's optimizer.
+
+        A compiled model has its own optimizer and loss.
+        """
+        if self._compiled[alike]:
+            rest = (describe_scaling(self._problem, params), has_scheduled_strengths(params))
+            return ("compiled", alike, *rest), None
+        *training, optimizer = self._training_key(params)
+        return ("watched", alike, *training), optimizer
 
     def _may_read(self, name: str) -> bool:
         """Whether a custom function may read a hyperparameter; training's only if it names them."""
@@ -137,11 +150,11 @@ class Templates:
 
     def _build_watched(
         self, params: Mapping[str, Value], seed: int, free: set[str]
-    ) -> tuple[Recipe, Sequence[str | float], frozenset[str]]:
+    ) -> tuple[Recipe, Found, frozenset[str]]:
         """Build a network with unique numbers.
 
         Returns:
-            The network, the source of each strength, and the numbers that its structure depends on.
+            The network, the numbers, and those that its structure depends on.
         """
         probes = {n: 0.1037 + 0.011 * i for i, n in enumerate(sorted(free))}
         used: set[str] = set()
@@ -155,13 +168,14 @@ class Templates:
         except Exception:
             if not probes:
                 raise
-            recipe, sources, _ = self._build_watched(params, seed, set())
-            return recipe, sources, frozenset(free)
+            recipe, found, _ = self._build_watched(params, seed, set())
+            return recipe, found, frozenset(free)
         text = recipe.network.structure + describe_initializers(recipe.network.plan)
+        if recipe.is_compiled:
+            text += f"{recipe.objective.structure} {describe_clipping(recipe.update)}"
+            text += recipe.update.structure
         used |= {name for name, value in probes.items() if repr(value) in text}
-        found = {np.float32(v): n for n, v in probes.items()}
-        sources = [found.get(np.float32(s), float(s)) for s in recipe.strengths]
-        return recipe, sources, frozenset(used)
+        return recipe, {np.float32(v): n for n, v in probes.items()}, frozenset(used)
 
     def _training_key(self, params: Mapping[str, Value]) -> Key:
         objective = LossObjective(self._problem.task, params).structure
@@ -205,8 +219,8 @@ class Templates:
         base, alike = _without_optimizer(key[:3]), _without_optimizer(key)
         wide = {} if sizes is None else dict(zip(("layers", "units"), sizes, strict=True))
         if alike in self._networks:
-            recipe, sources = self._networks[alike]
-            made = self._with_optimizer(recipe, {**params, **wide}, sources, sizes)
+            recipe, found = self._networks[alike]
+            made = self._with_optimizer(recipe, {**params, **wide}, found, sizes)
             _keep(self._made, key, made)
             return
         exact = self._exact.get(base, frozenset())
@@ -219,13 +233,12 @@ class Templates:
             self._unpadded.add(alike)
             return
         found = {np.float32(v): n for n, v in probes.items()}
-        sources = [found.get(np.float32(s), float(s)) for s in recipe.strengths]
-        if lost := probes.keys() - set(sources):
+        if lost := probes.keys() - set(find_sources(recipe, found)):
             self._exact[base] = exact | lost
             return
-        _keep(self._networks, alike, (recipe, sources))
+        _keep(self._networks, alike, (recipe, found))
         blocks = _blocks(recipe, sizes)
-        _keep(self._made, key, build_template(recipe, {**params, **wide}, sources, blocks))
+        _keep(self._made, key, build_template(recipe, {**params, **wide}, found, blocks))
 
     def _make_recipe(self, params: Mapping[str, Value], seed: int, **options: Any) -> Recipe:
         self.built += 1
@@ -235,12 +248,12 @@ class Templates:
         )
 
     def _with_optimizer(
-        self, recipe: Recipe, params: Mapping[str, Value], sources: Any, sizes: Any
+        self, recipe: Recipe, params: Mapping[str, Value], found: Found, sizes: Any
     ) -> Template:
         """Return a network's template for the optimizer of `params`."""
         update = make_update(self._problem, params, recipe.network, batched=self._batched)
         require_step_factors(self._problem, params, recipe.network.plan, update)
-        return build_template(recipe.with_update(update), params, sources, _blocks(recipe, sizes))
+        return build_template(recipe.with_update(update), params, found, _blocks(recipe, sizes))
 
 
 def _keep(held: dict[Key, Any], key: Key, value: Any) -> None:

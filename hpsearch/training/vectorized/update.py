@@ -101,6 +101,11 @@ class OptimizerUpdate:
         self.structure = _optimizer_structure(self._optimizer, self._names)
         self._built: list[Any] = []  # the variables that the traced optimizer was built with
 
+    @property
+    def arguments(self) -> Mapping[str, float]:
+        """The numeric arguments of the optimizer, without its learning rate."""
+        return dict(zip(self._names, self._values, strict=True))
+
     def numbers_of(self, params: Mapping[str, Value]) -> np.ndarray:
         """See `Update`."""
         own = zip(self._names, self._values, strict=True)

@@ -21,9 +21,11 @@ from ...spec.function_reference import read_file
 # The parts of Keras that a file may use: numbers can be found in all of them.
 KNOWN_PARTS = {
     *("Input", "Model", "Sequential", "activations", "constraints", "initializers", "layers"),
-    "regularizers",
+    *("losses", "metrics", "optimizers", "regularizers"),
 }
-KNOWN_MODULES = {"keras", "typing", "collections", "__future__"}
+KNOWN_MODULES = {"keras", "keras_tuner", "optuna", "typing", "collections", "__future__"}
+# Packages whose code may look at a number: it passes numbers on, and does not decide by them.
+TRUSTED_PACKAGES = ("keras", "hpsearch", "jax", "numpy", "optuna")
 # Hyperparameters of the training; a function reads them only by name.
 TRAINING_NAMES = frozenset(
     name
@@ -60,7 +62,7 @@ def _watch(method: Callable[..., Any]) -> Callable[..., Any]:
         frame = inspect.currentframe()
         caller = frame.f_back if frame is not None else None
         module = "" if caller is None else str(caller.f_globals.get("__name__", ""))
-        if module.partition(".")[0] not in ("keras", "hpsearch"):
+        if module.partition(".")[0] not in TRUSTED_PACKAGES:
             self.seen.add(self.name)
         return method(self, *given)
 
@@ -82,12 +84,12 @@ for _name in LOOKS:
 def may_watch_numbers(model: str) -> bool:
     """Whether a `WatchedNumber` notices every use of a number in a custom file.
 
-    The function takes a mapping of hyperparameters, and the file imports only Keras and uses only
-    layers and their parts: neither `keras.ops` nor own classes or closures, which can hold a number
-    unnoticed.
+    The file imports only Keras, and Keras Tuner or Optuna if their convention is used. It uses only
+    layers, their parts, and what a model is compiled with: neither `keras.ops` nor own classes or
+    closures, which can hold a number unnoticed.
     """
-    place, _, name = model.rpartition(":")
-    if strip_convention(model) != model or not place.endswith(".py") or not name:
+    place, _, name = strip_convention(model).rpartition(":")
+    if not place.endswith(".py") or not name:
         return False
     try:
         tree = read_file(Path(place)).tree
@@ -98,7 +100,7 @@ def may_watch_numbers(model: str) -> bool:
 
 def read_text(model: str) -> str:
     """Return the text of the file of `model`."""
-    return read_file(Path(model.rpartition(":")[0])).text
+    return read_file(Path(strip_convention(model).rpartition(":")[0])).text
 
 
 def describe_initializers(network: Any) -> str:
