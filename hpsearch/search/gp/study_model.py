@@ -24,7 +24,6 @@ from .process_ensemble import ProcessEnsemble
 from .terms import Feasibility, Improvement, Term
 from .trial_model import (
     MAX_KEPT,
-    N_GLOBAL,
     N_LOCAL,
     TrialModel,
     fit_trial_model,
@@ -33,6 +32,7 @@ from .trial_model import (
 from .warp import PlainScores
 
 MIN_OBSERVATIONS = 3  # that a model needs
+_N_GLOBAL = 64  # candidates of a drawn function, from the whole space
 _LOG_HALF = -0.7  # above it, a constraint is more likely satisfied than violated
 
 
@@ -43,7 +43,7 @@ class StudyModel:
     space: ModelSpace
     outputs: tuple[TrialModel, ...]  # one per objective, or one of all of them, weighed
     limits: tuple[Feasibility, ...]  # one per constraint
-    feasible: Array  # complete trials that violate no constraint, shape (n, n_parameters)
+    incumbents: Array  # points whose expected values are to be improved, shape (n, n_parameters)
 
     @property
     def is_informed(self) -> bool:
@@ -68,37 +68,39 @@ class StudyModel:
                 expected values.
             allowed: Whether one point, shape (n_parameters,), may be proposed.
             rng: The source of all random draws.
-            trust: See `TrialModel.propose_by_improvement`.
+            trust: Power of the priors' density, by which the improvement is multiplied; none while
+                the trials contradict the priors.
         """
-        first = self.outputs[0]
-        if len(self.outputs) == 1 and not self.limits:
-            return first.propose_by_improvement(waiting, allowed, rng, trust=trust)
         believed = self._believe(waiting) if len(waiting) else self
-        terms = believed._terms()
+        means = believed._expect(believed.incumbents)
+        terms: list[Term] = [*believed._improve(means), *believed.limits]
         if not terms:
             return None
+        first = self.outputs[0]
         trust = trust if trust and first.agrees_with_priors() else 0.0
         acquisition = Acquisition(self.space, first.features, terms, trust)
-        return maximize_acquisition(acquisition, self._centres(rng), allowed, rng)
+        centres = self._centres(means[: len(self.incumbents)], rng)
+        return maximize_acquisition(acquisition, centres, allowed, rng)
 
     def propose_by_sample(
         self, allowed: Callable[[Array], bool], rng: np.random.Generator, weights: Sequence[float]
     ) -> Array | None:
         """Return the best allowed candidate of functions drawn from the processes, or None.
 
-        Thompson sampling; a candidate whose drawn constraints are violated comes after all others,
-        the least violated first (SCBO; Eriksson and Poloczek, "Scalable constrained Bayesian
-        optimization", 2021).
+        Thompson sampling: different functions send concurrent trials to different points, without
+        adding running trials to the model (Kandasamy et al., "Parallelised Bayesian
+        optimisation via Thompson sampling", 2018), so the cost does not depend on their number. A
+        candidate whose drawn constraints are violated comes after all others, the least violated
+        first (SCBO; Eriksson and Poloczek, "Scalable constrained Bayesian optimization", 2021).
 
         Args:
             allowed: Whether one point, shape (n_parameters,), may be proposed.
             rng: The source of all random draws, the functions' included.
             weights: Weights of the objectives.
         """
-        if len(self.outputs) == 1 and not self.limits:
-            return self.outputs[0].propose_by_sample(allowed, rng)
         space = self.space
-        pool = sample_candidates(space, self._centres(rng), rng, n_global=N_GLOBAL, n_local=N_LOCAL)
+        centres = self._centres(self._expect(self.incumbents), rng)
+        pool = sample_candidates(space, centres, rng, n_global=_N_GLOBAL, n_local=N_LOCAL)
         rows = self.outputs[0].features(pool, space.active(pool))
         drawn = np.column_stack([model.posterior.draw(rows, rng) for model in self.outputs])
         low, high = drawn.min(axis=0), drawn.max(axis=0)
@@ -117,40 +119,38 @@ class StudyModel:
             likely &= limit.values(rows) > _LOG_HALF
         outputs = (replace(m, posterior=m.posterior.condition_on_mean(rows)) for m in self.outputs)
         limits = (replace(x, posterior=x.posterior.condition_on_mean(rows)) for x in self.limits)
-        feasible = np.concatenate([self.feasible, waiting[likely]])
-        return replace(self, outputs=tuple(outputs), limits=tuple(limits), feasible=feasible)
+        incumbents = np.concatenate([self.incumbents, waiting[likely]])
+        return replace(self, outputs=tuple(outputs), limits=tuple(limits), incumbents=incumbents)
 
-    def _terms(self) -> list[Term]:
-        """Return the terms of the acquisition; none if nothing can be improved."""
-        if not len(self.feasible):
-            return list(self.limits)
-        means = self._expect(self.feasible)
-        posteriors = [model.posterior for model in self.outputs]
-        gain: Term = (
-            Improvement(posteriors[0], float(means.min()))
-            if len(posteriors) == 1
-            else improve_front(posteriors, means)
-        )
-        return [gain, *self.limits]
+    def _improve(self, means: Array) -> list[Term]:
+        """Return the improvement of the best expected value, or of the front; none without any."""
+        if not len(means):
+            return []
+        if len(self.outputs) == 1:
+            return [Improvement(self.outputs[0].posterior, float(means.min()))]
+        return [improve_front([model.posterior for model in self.outputs], means)]
 
     def _expect(self, points: Array) -> Array:
         """Return the expected values at points, shape (n, n_outputs)."""
         rows = self.outputs[0].features(points, self.space.active(points))
         return np.column_stack([model.posterior.predict(rows)[0] for model in self.outputs])
 
-    def _centres(self, rng: np.random.Generator) -> Array:
+    def _centres(self, means: Array, rng: np.random.Generator) -> Array:
         """Return known points, the best first, with inactive coordinates drawn.
 
         Those of a front are in random order.
+
+        Args:
+            means: Expected values of the incumbents, shape (n, n_outputs).
+            rng: The source of all random draws.
         """
-        points, space = self.feasible, self.space
+        points, space = self.incumbents, self.space
         if not len(points):
             points = self.outputs[0].points
             rows = self.outputs[0].features(points, space.active(points))
             ranks = -np.sum([limit.values(rows) for limit in self.limits], axis=0)
             order = np.argsort(ranks, kind="stable")
         else:
-            means = self._expect(points)
             order = np.argsort(means[:, 0], kind="stable")
             if len(self.outputs) > 1:
                 front = rng.permutation(find_front(means))
@@ -193,15 +193,17 @@ class StudyObservations:
         ]
         if len(outputs) == 1 and earlier:
             outputs = [add_earlier_studies(outputs[0], earlier)]
-        limits = [
+        found = [
             _fit_constraint(outputs[0], part, [points[o.number] for o in part])
             for part in collect_constraints(self.trials)
             if len(part) >= MIN_OBSERVATIONS
         ]
+        limits = tuple(limit for limit in found if limit)
+        if len(outputs) == 1 and not limits:
+            return StudyModel(space, tuple(outputs), (), outputs[0].points)
         done = (t for t in self.trials if t.state == TrialState.COMPLETE and t.params)
         good = [points[t.number] for t in done if all(v <= 0 for v in t.constraints.values())]
-        feasible = np.array(good).reshape(-1, len(space))
-        return StudyModel(space, tuple(outputs), tuple(x for x in limits if x), feasible)
+        return StudyModel(space, tuple(outputs), limits, np.array(good).reshape(-1, len(space)))
 
 
 def observe_study(

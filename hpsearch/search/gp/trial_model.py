@@ -1,14 +1,14 @@
-"""Model ended trials by a Gaussian process, and propose points.
+"""Model ended trials by a Gaussian process.
 
 The progress of the training is one more feature of an observation, so scores of trials that were
 trained in part tell something of scores at the end (as in Swersky, Snoek and Adams, "Multi-task
 Bayesian optimization", 2013, and Klein et al., "Fast Bayesian optimization of machine learning
-hyperparameters on large datasets", 2017). Predictions and proposals are for the training's end.
+hyperparameters on large datasets", 2017). Predictions are for the training's end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -16,20 +16,18 @@ import numpy as np
 from scipy.stats import spearmanr
 from threadpoolctl import ThreadpoolController
 
-from .acquisition import Acquisition, maximize_acquisition, sample_candidates
+from .acquisition import sample_candidates
 from .axes import Array
 from .kernel import Features
 from .model import fit_hyperparameters, fit_posterior
 from .model_space import ModelSpace
 from .observations import Observation
 from .process_ensemble import Process
-from .terms import Improvement
 from .warp import Scores
 
 _MAX_FIT = 100  # observations for fitting hyperparameters
 MAX_KEPT = 200  # observations for predictions
-N_GLOBAL = 64  # candidates of a sampled function, from the whole space
-N_LOCAL = 16  # candidates around each of the best points
+N_LOCAL = 16  # candidates around each of the best points, for functions drawn from a process
 _N_GAIN = 256  # candidates of the expected gain, from the whole space
 _N_FUNCTIONS = 64  # drawn for it
 
@@ -61,59 +59,10 @@ class TrialModel:
         spread = np.sqrt(variance)
         return [self.scores.unwarp(mean + d * spread, self.log_offset) for d in deviations]
 
-    def propose_by_improvement(
-        self,
-        waiting: Array,
-        allowed: Callable[[Array], bool],
-        rng: np.random.Generator,
-        *,
-        trust: float = 0.0,
-    ) -> Array | None:
-        """Return the allowed point with the largest expected improvement; None if there is none.
-
-        Args:
-            waiting: Points of running trials, shape (m, n_parameters). They are
-                added with their expected scores.
-            allowed: Whether one point, shape (n_parameters,), may be proposed.
-            rng: The source of all random draws.
-            trust: Power of the priors' density, by which the improvement is multiplied; none while
-                the trials contradict the priors.
-        """
-        space, posterior, mean = self.space, self.posterior, self.mean
-        if len(waiting):
-            rows = self.features(waiting, space.active(waiting))
-            posterior = posterior.condition_on_mean(rows)
-            everywhere = np.concatenate([self.points, waiting])
-            mean, _ = posterior.predict(self.features(everywhere, space.active(everywhere)))
-        centres = self._centres(mean[: len(self.points)], rng)
-        trust = trust if trust and self.agrees_with_priors() else 0.0
-        terms = (Improvement(posterior, float(mean.min())),)
-        acquisition = Acquisition(space, self.features, terms, trust)
-        return maximize_acquisition(acquisition, centres, allowed, rng)
-
     def agrees_with_priors(self) -> bool:
         """Whether the scores are better, in rank correlation, where the priors are denser."""
         density = self.space.log_prior(self.points, self.space.active(self.points))[0]
         return bool(spearmanr(density, self.scores.gaps).statistic < 0)
-
-    def propose_by_sample(
-        self, allowed: Callable[[Array], bool], rng: np.random.Generator
-    ) -> Array | None:
-        """Return the best allowed candidate of a function drawn from the process, or None.
-
-        Thompson sampling: different functions send concurrent trials to different points, without
-        adding running trials to the model (Kandasamy et al., "Parallelised Bayesian
-        optimisation via Thompson sampling", 2018). The cost does not depend on their number.
-
-        Args:
-            allowed: Whether one point, shape (n_parameters,), may be proposed.
-            rng: The source of all random draws, the function's included.
-        """
-        space = self.space
-        centres = self._centres(self.mean, rng)
-        pool = sample_candidates(space, centres, rng, n_global=N_GLOBAL, n_local=N_LOCAL)
-        drawn = self.posterior.draw(self.features(pool, space.active(pool)), rng)
-        return next((pool[i] for i in np.argsort(drawn, kind="stable") if allowed(pool[i])), None)
 
     def expected_gain(self, rng: np.random.Generator) -> float:
         """Return the expected difference between the best observed point and the best of all.
@@ -125,7 +74,7 @@ class TrialModel:
             rng: The source of all random draws.
         """
         space = self.space
-        centres = self._centres(self.mean, rng)
+        centres = space.fill_inactive(self.points, rng)[np.argsort(self.mean, kind="stable")]
         pool = sample_candidates(space, centres, rng, n_global=_N_GAIN, n_local=N_LOCAL)
         points = np.concatenate([self.points, pool])
         drawn = self.posterior.draw_many(
@@ -134,10 +83,6 @@ class TrialModel:
         incumbent, best = drawn[int(np.argmin(self.mean))], drawn.min(axis=0)
         before, after = (self.scores.unwarp(v, self.log_offset) for v in (incumbent, best))
         return float(np.mean(before - after))
-
-    def _centres(self, mean: Array, rng: np.random.Generator) -> Array:
-        """Return the observed points, the best mean first, with inactive coordinates drawn."""
-        return self.space.fill_inactive(self.points, rng)[np.argsort(mean, kind="stable")]
 
 
 @cache
