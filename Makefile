@@ -11,7 +11,7 @@ COMPAT := tests/compat $(addprefix tests/, $(addsuffix .py, \
 	tracking/test_database tracking/test_garbage tracking/test_schema tracking/test_uploader \
 	execution/test_ray_cluster))
 
-.PHONY: tune test test-long docs notebooks faults soak screenshots rivals tables check lock lock-check compat compat-oldest compat-newest
+.PHONY: tune test test-long docs notebooks faults soak screenshots rivals curve-rivals tables check lock lock-check compat compat-oldest compat-newest
 
 tune: $(READY)  ## the first study: environment, locked install, 30 trials
 	$(BIN)/hpsearch tune search_spaces/breast_cancer.yaml
@@ -53,6 +53,17 @@ rivals: $(READY)  ## build/rivals, an environment with the rivals of benchmarks/
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python build/rivals
 	$(BIN)/uv pip install --quiet --python build/rivals lightgbm catboost pytabkit scikit-learn pandas
+
+# HEBO's own pins are for NumPy 1; it works with what is installed here.
+CURVE_RIVALS := build/curve-rivals/bin/python
+curve-rivals: $(READY)  ## the rows of benchmarks/pruners.md that need packages of their own, in build/pruners.jsonl
+	$(PYTHON) -m venv build/curve-rivals
+	$(CURVE_RIVALS) -m pip install --quiet optuna scipy pydantic threadpoolctl torch smac \
+		gpytorch pymoo GPy catboost disjoint-set pandas
+	$(CURVE_RIVALS) -m pip install --quiet --no-deps HEBO
+	PYTHONPATH=. $(CURVE_RIVALS) benchmarks/pruners.py run --results build/pruners.jsonl --seeds 3 \
+		--rows "Optuna GP" "Optuna GP + Hyperband" "SMAC3 multi-fidelity" HEBO
+	$(BIN)/python benchmarks/pruners.py table --results build/pruners.jsonl
 
 # Continues after an interruption; the page is made of benchmarks/tables.jsonl.
 TABLES ?= --seeds 1 --rows 850 --models realmlp --trials 8

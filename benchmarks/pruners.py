@@ -2,6 +2,7 @@
 
     python benchmarks/pruners.py run --results FILE   # append what is missing
     python benchmarks/pruners.py table --results FILE # print the tables
+    make curve-rivals                                 # the rows that need packages of their own
 
 The pruners and samplers are those that a study uses, through their own protocols and a `History`;
 beside them stand the defaults of Optuna and of Keras Tuner, driven by their own ask and tell.
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import optuna
+from curve_rivals import hebo, smac_multi_fidelity
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from pruner_rivals import BUDGETS, Meter, curve_of, keras_tuner_default, one_epoch, optuna_search
@@ -39,51 +41,77 @@ OPTUNA: Mapping[str, tuple[Callable[..., BaseSampler], Callable[[], BasePruner]]
     "Optuna GP": (GPSampler, NopPruner),
     "Optuna GP + Hyperband": (GPSampler, lambda: HyperbandPruner(max_resource=EPOCHS)),
 }
-NEED_TORCH = ("Optuna GP", "Optuna GP + Hyperband")
-LIBRARIES = (*OPTUNA, "Keras Tuner Hyperband", ONE_EPOCH)
+SMAC, HEBO = "SMAC3 multi-fidelity", "HEBO"
+NEEDS = {  # packages that are not ours
+    "Optuna GP": "torch",
+    "Optuna GP + Hyperband": "torch",
+    "Keras Tuner Hyperband": "keras_tuner",
+    SMAC: "smac",
+    HEBO: "hebo",
+}
+LIBRARIES = (*OPTUNA, "Keras Tuner Hyperband", SMAC, HEBO, ONE_EPOCH)
 OURS = tuple(f"{sampler} + {pruner}" for sampler in SAMPLERS for pruner in PRUNERS)
+WORKERS = (8, 64)
+ON_WORKERS = tuple(f"{pair} on {n} workers" for pair in OURS for n in WORKERS)
 FEWEST_RUNS = 8  # of a table that is worth printing
 DEFAULT_PAIR = f"gp + {DEFAULT}"
 
 
 class Simulation(SimulatedStudy):
-    """A study whose epochs a meter counts."""
+    """A study whose epochs a meter counts.
 
-    def __init__(self, sampler: str, pruner: str, task: Task, seed: int) -> None:
+    A worker trains a bracket in turns, an epoch of each of its trials; every epoch takes the same
+    time on every worker.
+    """
+
+    def __init__(self, sampler: str, pruner: str, task: Task, seed: int, workers: int = 1) -> None:
         super().__init__(sampler, pruner, [{"metric": "error", "direction": "minimize"}], seed)
         self.meter = Meter(task)
         self.curve = curve_of(task)
+        self.curves: dict[int, np.ndarray] = {}  # of the running trials
+        self.waiting: set[int] = set()  # trials at a rung
+        self.brackets: list[list[int]] = [[] for _ in range(workers)]  # of each worker
 
     def run(self) -> Meter:
-        """Bracket after bracket until the budget is spent."""
+        """Train an epoch on each worker in turn until the budget is spent."""
         while not self.meter.over:
-            self.train([self.ask() for _ in range(self.pruner.bracket)])
+            for bracket in self.brackets:
+                if not bracket:
+                    bracket += [self.ask() for _ in range(self.pruner.bracket)]
+                self.train_epoch(bracket)
         return self.meter
 
     def ask(self) -> int:
         """One trial more; its number."""
         self.meter.trials += 1
-        return super().ask()
+        number = super().ask()
+        self.curves[number] = self.curve(self.history.last[number].params)
+        return number
 
-    def train(self, going: list[int]) -> None:
-        """Train a bracket in lockstep until each of its trials has ended."""
-        curves = {n: self.curve(self.history.last[n].params) for n in going}
-        for epoch in range(1, EPOCHS + 1):
-            waiting = []
-            for number in going:
-                value = float(curves[number][epoch - 1])
-                self.record(
-                    "epoch", trial=number, attempt=0, epoch=epoch - 1, scores=[value], metrics={}
-                )
-                self.meter.train(self.history.last[number].params, value)
-                if epoch in self.pruner.rungs(number, EPOCHS):
-                    waiting.append(self.history.last[number])
-            pruned = self.pruner.verdicts(waiting, self.history) if waiting else {}
-            for number in [n for n in going if pruned.get(n) or epoch == EPOCHS]:
-                self.end(number, "PRUNED" if pruned.get(number) else "COMPLETE")
-                going.remove(number)
-            if self.meter.over or not going:
-                return
+    def train_epoch(self, bracket: list[int]) -> None:
+        """Train an epoch of the bracket's next trial that does not wait, and decide."""
+        number = next(n for n in bracket if n not in self.waiting)
+        bracket.remove(number)
+        bracket.append(number)
+        trial = self.history.last[number]
+        epoch = trial.n_epochs
+        value = float(self.curves[number][epoch])
+        self.record("epoch", trial=number, attempt=0, epoch=epoch, scores=[value], metrics={})
+        self.meter.train(trial.params, value)
+        if epoch + 1 == EPOCHS:
+            self.end(number, "COMPLETE")
+        elif epoch + 1 in self.pruner.rungs(number, EPOCHS):
+            self.waiting.add(number)
+        if self.waiting:
+            self.decide()
+
+    def decide(self) -> None:
+        """Prune waiting trials, or let them go on."""
+        waiting = [self.history.last[n] for n in sorted(self.waiting)]
+        for number, is_pruned in self.pruner.verdicts(waiting, self.history).items():
+            self.waiting.discard(number)
+            if is_pruned:
+                self.end(number, "PRUNED")
 
     def end(self, number: int, state: str) -> None:
         """Write a trial's result down and tell it."""
@@ -92,6 +120,8 @@ class Simulation(SimulatedStudy):
         fields = {"state": state, "score": means[best], "spread": 0.0, "best_epoch": best}
         self.record("result", trial=number, attempt=0, **fields)
         self.sampler.tell(self.history.last[number])
+        del self.curves[number]
+        next(bracket for bracket in self.brackets if number in bracket).remove(number)
 
 
 def measure(row: str, task: Task, seed: int, folder: str) -> Meter:
@@ -100,11 +130,16 @@ def measure(row: str, task: Task, seed: int, folder: str) -> Meter:
         return one_epoch(task, seed)
     if row == "Keras Tuner Hyperband":
         return keras_tuner_default(task, seed, folder)
+    if row == SMAC:
+        return smac_multi_fidelity(task, seed, folder)
+    if row == HEBO:
+        return hebo(task, seed)
     if row in OPTUNA:
         sampler_class, make = OPTUNA[row]
         return optuna_search(sampler_class(seed=seed), make(), task, seed)
-    sampler, pruner = row.split(" + ")
-    return Simulation(sampler, pruner, task, seed).run()
+    pair, _, workers = row.removesuffix(" workers").partition(" on ")
+    sampler, pruner = pair.split(" + ")
+    return Simulation(sampler, pruner, task, seed, int(workers or 1)).run()
 
 
 Key = tuple[str, str, int]  # row, task, seed
@@ -131,11 +166,10 @@ def missing(
 
 def list_rows() -> list[str]:
     """The rows that can be measured here."""
-    rows = [*OURS, *LIBRARIES]
-    if find_spec("torch") is None:
-        print(f"without torch: not {', '.join(NEED_TORCH)}")
-        rows = [row for row in rows if row not in NEED_TORCH]
-    return rows
+    absent = [row for row, package in NEEDS.items() if find_spec(package) is None]
+    if absent:
+        print(f"packages are missing for {', '.join(absent)}")
+    return [row for row in (*OURS, *LIBRARIES) if row not in absent]
 
 
 def run(args: argparse.Namespace) -> None:
@@ -158,7 +192,9 @@ def run(args: argparse.Namespace) -> None:
 def table(args: argparse.Namespace) -> None:
     """Print a Markdown table for each budget; a task and seed counts where every row ran."""
     results = read_results(args.results)
-    rows = [row for row in (*OURS, *LIBRARIES) if any(key[0] == row for key in results)]
+    rows = [
+        row for row in (*OURS, *ON_WORKERS, *LIBRARIES) if any(key[0] == row for key in results)
+    ]
     most = max(sum(key[0] == row for key in results) for row in rows)
     full = [row for row in rows if 2 * sum(key[0] == row for key in results) >= most]
     for place, budget in enumerate(BUDGETS):
