@@ -121,7 +121,11 @@ class StudyFollower:
             self.ended_before = len(self.history.ended)
 
     def _keep_or_drop_curves(self, trial: Trial) -> None:
-        """Drop the curves of all but the best trials if there are thousands."""
+        """Drop the curves of all but the best trials if there are thousands.
+
+        An extended trial takes the place of its earlier result.
+        """
+        self._kept = [entry for entry in self._kept if entry[-1].number != trial.number]
         if trial.state != "COMPLETE" or not is_score(trial.score) or trial.n_dropped:
             trial.drop_curves()
             return

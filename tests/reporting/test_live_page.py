@@ -137,6 +137,19 @@ def test_the_best_trials_keep_their_curves_and_the_others_their_means(tmp_path: 
     assert all(not trial.scores and len(trial.mean_scores()) for trial in ranked[10:])
 
 
+def test_an_extended_trial_that_scores_as_before_takes_its_own_place(tmp_path: Path) -> None:
+    records = synthetic.study(8)
+    ended = next(r for r in records if r["event"] == "result" and r["state"] == "COMPLETE")
+    number = ended["trial"]
+    extended = {"event": "extended", "trial": number, "epochs": 9, "request": "a"}
+    records += [
+        dict(r, seq=len(records) + i) for i, r in enumerate([extended | {"time": 1}, ended])
+    ]
+    follower = StudyFollower(synthetic.write(tmp_path / "journal.jsonl", records))
+    assert 1 == [trial.number for trial in follower.trials_with_curves].count(number)
+    assert follower.history.last[number] in follower.trials_with_curves
+
+
 def ask(url: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
     request = urllib.request.Request(url, headers=headers)
     try:
