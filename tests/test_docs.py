@@ -92,6 +92,21 @@ def test_every_option_of_a_command_says_what_it_does(name):
             assert option.help, f"{name} {option.name}"
 
 
+def test_every_option_in_the_docs_is_one_of_its_command():
+    unknown, n_options = [], 0
+    for page, text in {"README.md": README, **PAGES}.items():
+        for shown in re.finditer(r"\bhpsearch ((?:[a-z][\w-]* ?)+)[^`\n;|&#]*", text):
+            command, words = main, shown[1].split()
+            while isinstance(command, click.Group) and words and words[0] in command.commands:
+                command = command.commands[words.pop(0)]
+            known = {name for p in command.params for name in [*p.opts, *p.secondary_opts]}
+            named = re.findall(r"(?<![\w-])--[a-z][\w-]*", shown[0])
+            n_options += len(named)
+            unknown += [f"{page}: {shown[0]}" for name in named if name not in known | {"--help"}]
+    assert [] == unknown
+    assert n_options > 80
+
+
 def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     """Every dotted key of a section, but of the sections that have a page of their own."""
     found = []

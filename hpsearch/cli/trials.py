@@ -36,7 +36,11 @@ def studies(as_json: bool) -> None:
 @click.argument("study", required=False, shell_complete=complete_studies)
 @click.option("-n", "--rows", type=click.IntRange(1), default=10, help="Number of trials to show.")
 @click.option(
-    "--all", "everything", is_flag=True, help="Include pruned trials, dimmed, by their last score."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Include trials that cannot win: pruned ones, dimmed, by their last score, and those "
+    "beyond a limit.",
 )
 @json_option
 def top(study: str | None, rows: int, everything: bool, as_json: bool) -> None:
