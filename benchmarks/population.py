@@ -1,7 +1,8 @@
 """What a trial costs as a population grows, on whatever device is there.
 
     python benchmarks/population.py [--populations 1,8,64,256,1000] [--rows 5600] [--epochs 20]
-        [--only loop,bare,uniform,mixed,apart,halving,shifted,grouped,precision] [--budget SECONDS]
+        [--only loop,bare,uniform,mixed,apart,halving,shifted,grouped,recurrent,precision]
+        [--budget SECONDS]
         [--keep FILE.jsonl]
     python benchmarks/population.py --quick [--keep FILE.jsonl]
     python benchmarks/population.py --show FILE.jsonl
@@ -12,6 +13,7 @@ from 16 to 128. Both run lanes as one batch, as on an accelerator, also where th
 is a JAX program of the same uniform lanes without anything around it: the limit. `loop` is one
 trial of `keras.Model.fit` on the JAX backend, a fold after the other. `shifted` are small
 convolutions of images as sums of products, `grouped` the same as XLA's grouped convolutions.
+`recurrent` is an LSTM of 16 units over 23 steps of two columns.
 `precision`, which is run by name alone, trains one configuration with as many seeds as the
 population is large in each `training.precision`: the default is to stay within the seeds' spread.
 
@@ -47,7 +49,9 @@ FOLDS, FEATURES = 5, 46
 OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "nadam")
 BATCH_SIZES = (32, 64, 128, 256)
 WIDTHS = (16, 24, 32, 48, 64, 96, 128)
-KINDS = ("loop", "bare", "uniform", "mixed", "apart", "halving", "shifted", "grouped")  # in order
+KINDS = (  # in order
+    *("loop", "bare", "uniform", "mixed", "apart", "halving", "shifted", "grouped", "recurrent"),
+)
 FOLLOWED = ("apart", "halving")  # four populations, each known while the one before trains
 RUNGS = (1, 3)  # of `halving`
 IMAGE = (12, 12, 1)
@@ -86,6 +90,16 @@ def as_images(problem: Any) -> Any:
     return replace(problem, features=pixels, statistics=statistics, model="cnn")
 
 
+def as_sequences(problem: Any) -> Any:
+    """The same rows as steps of two columns each, for the family `recurrent`."""
+    steps = problem.features.reshape(len(problem.features), -1, 2)
+    statistics = tuple(
+        replace(s, impute=s.impute[:2], center=s.center[:2], scale=s.scale[:2])
+        for s in problem.statistics
+    )
+    return replace(problem, features=steps, statistics=statistics, model="recurrent")
+
+
 def trials_of(kind: str, n: int, epochs: int, *, first: int) -> list[Any]:
     """Trials that differ in numbers, and mixed ones in their structure too."""
     from hpsearch.trial import TrialSpec
@@ -99,6 +113,8 @@ def trials_of(kind: str, n: int, epochs: int, *, first: int) -> list[Any]:
         if kind in ("shifted", "grouped"):
             params = {**params, "filters": 8, "blocks": 2}
             del params["layers"]
+        if kind == "recurrent":
+            params |= {"layers": 1, "units": 16}
         if kind in ("mixed", "halving"):
             params["optimizer"] = str(rng.choice(OPTIMIZERS))
             params["batch_size"] = int(rng.choice(BATCH_SIZES))
@@ -165,6 +181,8 @@ def population(kind: str, n: int, rows: int, epochs: int) -> Row:
     if kind in ("shifted", "grouped"):
         problem = as_images(problem)
         lane_convolution.MAX_PRODUCTS = 49 if kind == "shifted" else 0
+    if kind == "recurrent":
+        problem = as_sequences(problem)
     if kind in ("mixed", "halving"):
         sizes = {"layers": (1, 2, 3), "units": WIDTHS, "batch_size": BATCH_SIZES}
         problem = replace(problem, optimizers=OPTIMIZERS, batch_sizes_vary=True, sizes=sizes)
