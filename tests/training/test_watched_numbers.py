@@ -240,6 +240,22 @@ def test_a_file_that_may_hide_numbers_is_told(text: str, expected: bool, tmp_pat
     assert expected == may_watch_numbers(f"keras_tuner:{path}:build")
 
 
+def test_a_name_that_the_function_makes_is_one_that_it_reads(tmp_path: Path) -> None:
+    problem = compiled_problem(tmp_path)
+    path = tmp_path / "mine.py"
+    text = path.read_text().replace('"learning_rate"', "f\"learning_{'rate'}\"")
+    path.write_text(text)
+    trials = compiled_trials()
+    templates = Templates(problem)
+    rates = [
+        templates.get(t).numbers(problem, t, templates.resolve(t), 1).schedule.rate for t in trials
+    ]
+    np.testing.assert_array_equal(
+        np.float32([t.params["learning_rate"] for t in trials]), np.asarray(rates)
+    )
+    assert 1 == templates.built
+
+
 def test_every_look_at_a_number_is_noticed() -> None:
     looks = [
         *(lambda n: n + 1, lambda n: 1 - n, lambda n: n**2, lambda n: n < 1, bool, int, float),

@@ -27,8 +27,8 @@ from .watched_number import (
     TRAINING_NAMES,
     WatchedNumber,
     describe_initializers,
+    find_read_names,
     may_watch_numbers,
-    read_text,
 )
 
 MAX_KEPT = 256  # networks and templates; the oldest are made again if they are needed
@@ -53,7 +53,9 @@ class Templates:
         self._unpadded: set[Key] = set()  # networks whose layers cannot be padded
         self.built = 0  # number of Keras models
         self._may_watch = self._family.defaults is None and may_watch_numbers(problem.model)
-        self._text = read_text(problem.model) if self._may_watch else ""
+        self._read: frozenset[str] = frozenset()  # names of the training that the function reads
+        if self._may_watch:
+            self._read = find_read_names(problem.model, TRAINING_NAMES)
 
     def resolve(self, trial: TrialSpec) -> dict[str, Value]:
         """Return a trial's hyperparameters with the fixed ones and the family's defaults."""
@@ -146,7 +148,7 @@ class Templates:
 
     def _may_read(self, name: str) -> bool:
         """Whether a custom function may read a hyperparameter; training's only if it names them."""
-        return name not in TRAINING_NAMES or name in self._text
+        return name not in TRAINING_NAMES or name in self._read
 
     def _build_watched(
         self, params: Mapping[str, Value], seed: int, free: set[str]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ TRAINING_NAMES = frozenset(
     for name in group
 )
 UNKNOWN_NODES = (ast.Lambda, ast.ClassDef, ast.Global, ast.Nonlocal, ast.AsyncFunctionDef)
+TEXT_METHODS = {"format", "format_map", "join", "lower", "replace", "strip"}
 UNKNOWN_NAMES = {"eval", "exec", "open", "getattr", "setattr", "vars", "globals", "__import__"}
 
 
@@ -98,9 +99,11 @@ def may_watch_numbers(model: str) -> bool:
     return tree is not None and all(map(_is_known, ast.walk(tree))) and not _has_closures(tree)
 
 
-def read_text(model: str) -> str:
-    """Return the text of the file of `model`."""
-    return read_file(Path(strip_convention(model).rpartition(":")[0])).text
+def find_read_names(model: str, names: Iterable[str]) -> frozenset[str]:
+    """Find the names that a custom file may read: those in its text, or all if it makes text."""
+    found = read_file(Path(strip_convention(model).rpartition(":")[0]))
+    makes_text = found.tree is None or any(map(_makes_text, ast.walk(found.tree)))
+    return frozenset(name for name in names if makes_text or name in found.text)
 
 
 def describe_initializers(network: Any) -> str:
@@ -117,6 +120,14 @@ def _has_closures(tree: ast.Module) -> bool:
         for inner in ast.walk(function)
         if inner is not function
     )
+
+
+def _makes_text(node: ast.AST) -> bool:
+    if isinstance(node, ast.BinOp):
+        sides = (node.left, node.right)
+        return any(isinstance(n, ast.Constant) and isinstance(n.value, str) for n in sides)
+    attribute = isinstance(node, ast.Attribute) and node.attr in TEXT_METHODS
+    return attribute or isinstance(node, ast.JoinedStr)
 
 
 def _is_known(node: ast.AST) -> bool:
