@@ -2,7 +2,8 @@
 
 On a CPU, a lane's products are small and its weights fit in a core's cache, so this is faster than
 one batched program, and a stopped lane costs nothing. The next epoch's lanes start while the last
-lanes of the current one finish and its report is being answered.
+lanes of the current one finish and its report is being answered. Lanes of the next population fill
+what time is left.
 
 Rows on disk are trained and evaluated part by part: all lanes of a population use a part of the
 file before any uses the next one, so that each part is read from the disk once for all of them.
@@ -10,6 +11,7 @@ file before any uses the next one, so that each part is read from the disk once 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby, pairwise
@@ -20,6 +22,7 @@ import numpy as np
 
 from ..problem import Problem
 from .device_data import DeviceData, DeviceFold
+from .lane_pool import LanePool
 from .program import EpochOutput, EvalOutput, Lane, LaneEpoch
 from .program_cache import ProgramCache
 from .trial_run import LaneMeasures, TrialRun
@@ -61,11 +64,12 @@ class ThreadEngine:
         self, problem: Problem, data: DeviceData, programs: ProgramCache, *, cores: int
     ) -> None:
         self._problem, self._data, self._programs = problem, data, programs
-        self._pool = ThreadPoolExecutor(cores, thread_name_prefix="lane")
+        self._pool = LanePool(cores)
         self._compilers = ThreadPoolExecutor(2, thread_name_prefix="compiler")
         # The parts of an epoch, by trial, fold and epoch.
         self._steps: dict[tuple[int, int, int], list[Future[LaneStep]]] = {}
         self._submitted: list[LaneEpochs] = []  # not started
+        self._lock = threading.RLock()  # the next population is submitted from another thread
 
     def prepare(self, trial_runs: Sequence[TrialRun]) -> None:
         """Compile the programs of some trials.
@@ -114,9 +118,10 @@ class ThreadEngine:
         With rows on disk it starts when measurements are collected, together with the lanes that
         were submitted until then.
         """
-        self._submitted.append(LaneEpochs(trial_run, epoch, folds))
-        if not self._problem.on_disk:
-            self._start_submitted()
+        with self._lock:
+            self._submitted.append(LaneEpochs(trial_run, epoch, folds))
+            if not self._problem.on_disk:
+                self._start_submitted()
 
     def _start_submitted(self) -> None:
         submitted = sorted(self._submitted, key=lambda lanes: lanes.epoch)
@@ -134,7 +139,8 @@ class ThreadEngine:
         key = id(trial_run), fold, epoch
         before = self._steps.get(key if key in self._steps else (id(trial_run), fold, epoch - 1))
         last = None if before is None else before[-1]
-        task = self._pool.submit(self._run_part, trial_run, fold, epoch, part, last)
+        given = (trial_run, fold, epoch, part, last)
+        task = self._pool.submit(trial_run.turn, self._run_part, *given)
         self._steps.setdefault(key, []).append(task)
 
     def _divide_epoch(self, trial_run: TrialRun, fold: int) -> list[LanePart]:
@@ -168,10 +174,12 @@ class ThreadEngine:
         Raises:
             Exception: Any exception of a lane.
         """
-        self._start_submitted()
+        with self._lock:
+            self._start_submitted()
         outcomes = [self._find_last(trial_run, epoch, fold).measures for fold in folds]
-        for fold in folds:  # its predictions included
-            self._steps.pop((id(trial_run), fold, epoch - 1), None)
+        with self._lock:
+            for fold in folds:  # its predictions included
+                self._steps.pop((id(trial_run), fold, epoch - 1), None)
         return [measures for measures in outcomes if measures is not None]
 
     def weights(self, trial_run: TrialRun, epoch: int, fold: int) -> tuple[Any, Any]:
@@ -183,10 +191,11 @@ class ThreadEngine:
 
     def forget(self, trial_run: TrialRun) -> None:
         """Forget a trial; submitted epochs that have not started are dropped."""
-        self._submitted = [s for s in self._submitted if s.trial_run is not trial_run]
-        for key in [k for k in self._steps if k[0] == id(trial_run)]:
-            for part in self._steps.pop(key):
-                part.cancel()
+        with self._lock:
+            self._submitted = [s for s in self._submitted if s.trial_run is not trial_run]
+            for key in [k for k in self._steps if k[0] == id(trial_run)]:
+                for part in self._steps.pop(key):
+                    part.cancel()
 
     def _make_epoch(self, trial_run: TrialRun, fold: int, number: int, steps: range) -> LaneEpoch:
         return trial_run.make_epoch(self._problem, self._data, fold, number, steps=steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Sequence
@@ -33,6 +34,10 @@ from .thread_engine import ThreadEngine
 from .trial_run import LaneMeasures, TrialRun
 
 Key = tuple[tuple[int, int], ...]  # of a population: number and attempt of each trial
+AHEAD_EPOCHS = 4  # of a trial, at most, before its turn
+AHEAD_WEIGHTS = (
+    1 << 22
+)  # of all lanes of a population: their memory is needed beside the running ones
 
 
 class ThreadTrainer:
@@ -60,9 +65,10 @@ class ThreadTrainer:
         self._making = threading.Lock()  # `prepare` and `train` make trials at the same time
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._prepared: dict[Key, Future[list[TrialRun | TrialResult]]] = {}
+        self._turns = itertools.count()  # of populations
 
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
-        """Start to compile the programs of later trials; returns immediately."""
+        """Compile the programs of later trials, and train these ahead; returns immediately."""
         key = _population_key(trials)
         if key not in self._prepared:
             self._prepared[key] = self._ahead.submit(self._get_trial_runs, tuple(trials))
@@ -124,17 +130,36 @@ class ThreadTrainer:
 
     def _get_trial_runs(self, trials: Sequence[TrialSpec]) -> list[TrialRun | TrialResult]:
         trial_runs = self._make_trial_runs(trials)
+        ready = [c for c in trial_runs if not isinstance(c, TrialResult)]
         with suppress(Exception):  # the error is reported when the trial is trained
-            self._engine.prepare([c for c in trial_runs if not isinstance(c, TrialResult)])
+            self._engine.prepare(ready)
+            n_weights = sum(trial_run.recipe.network.size for trial_run in ready)
+            if n_weights * len(self.problem.folds) <= AHEAD_WEIGHTS:
+                for trial_run in ready:
+                    self._train_ahead(trial_run)
         return trial_runs
+
+    def _train_ahead(self, trial_run: TrialRun) -> None:
+        """Submit first epochs that are needed in any case, for cores that have nothing to do.
+
+        An epoch that takes long keeps the cores busy, and verdicts would wait for it.
+        """
+        recipe, stopping = trial_run.recipe, self.problem.early_stopping
+        if self.problem.on_disk or trial_run.restored or is_large(self.problem, recipe.network):
+            return
+        limit = AHEAD_EPOCHS if stopping is None else min(AHEAD_EPOCHS, stopping.patience + 1)
+        self._submit_until(trial_run, limit)
 
     def _make_trial_runs(self, trials: Sequence[TrialSpec]) -> list[TrialRun | TrialResult]:
         """Make the run of each trial; a model that cannot be built fails its trial."""
         trial_runs: list[TrialRun | TrialResult] = []
+        turn = next(self._turns)
         for trial in trials:
             progress = self._begin(trial)
             try:
-                trial_runs.append(self._make_trial_run(progress))
+                trial_run = self._make_trial_run(progress)
+                trial_run.turn = turn
+                trial_runs.append(trial_run)
             except UnsuitableError:
                 raise
             except Exception as error:
@@ -196,15 +221,16 @@ class ThreadTrainer:
 
     def _submit_epochs(self, trial_run: TrialRun) -> None:
         """Submit the epochs that do not depend on answers to later reports."""
-        if trial_run.progress.is_replaying:
-            return
+        if not trial_run.progress.is_replaying:
+            self._submit_until(trial_run, trial_run.progress.n_epochs + 1 + self._engine.lead)
+
+    def _submit_until(self, trial_run: TrialRun, limit: int) -> None:
+        """Submit at most the first `limit` epochs, and none beyond the next rung."""
         trial, finished = trial_run.trial, trial_run.progress.n_epochs
         folds = np.flatnonzero(~trial_run.progress.find_stopped_folds()).tolist()
-        lead = self._engine.lead
         if trial_run.recipe.schedule.needs_losses and not trial.watched:
-            lead = 0  # rates depend on the previous epoch's losses
-        limit = min(finished + 1 + lead, trial.epochs)
-        limit = min([limit, *(r for r in trial.rungs if r > finished)])
+            limit = min(limit, finished + 1)  # rates depend on the previous epoch's losses
+        limit = min([limit, trial.epochs, *(r for r in trial.rungs if r > finished)])
         while trial_run.submitted < limit:
             if trial_run.progress.plans_checkpoint(trial_run.submitted):
                 trial_run.planned.add(trial_run.submitted)

@@ -38,6 +38,7 @@ class TrialRun:
     class_weights: tuple[np.ndarray | None, ...]  # of each fold; see `training.class_weights`
     draw_state: Callable[[int], LaneState]  # fold -> its initial state
     factors: StepFactors | None = None
+    turn: int = 0  # lanes of lower turns are trained first
     evaluates: bool = True  # whether validation rows are evaluated
     programs: Sequence[Future[Any]] = ()  # they train, evaluate and measure an epoch of a lane
     submitted: int = 0  # number of submitted epochs
