@@ -14,7 +14,7 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from hpsearch.trial import EpochReport
 FULL_TRAININGS = 40
 SAMPLERS = ("random", "gp", "nsga2")
 PRUNERS = ("none", *SEVERAL_OBJECTIVES)
+PAIRS = tuple(f"{sampler} + {pruner}" for sampler in SAMPLERS for pruner in PRUNERS)
 OBJECTIVES = [
     {"metric": "error", "direction": "minimize"},
     {"metric": "parameters", "direction": "minimize"},
@@ -119,23 +120,22 @@ class Simulation(SimulatedStudy):
         self.sampler.tell(self.history.last[number])
 
 
-def run(results: Path, seeds: int) -> None:
-    """Append the runs that are missing."""
+def run(results: Path, seeds: int, pairs: Sequence[str]) -> None:
+    """Append the runs that are missing; seeds outermost, so that an aborted run is balanced."""
     known = {(r["task"], r["pair"], r["seed"]) for r in read(results)}
     folder = Path(os.environ["HPSEARCH_DATA"]) / "hpo_tables" / "yahpo_surrogates"
     surrogate = load_surrogate(folder)
-    for name in LCBENCH_TASKS:
-        task = lcbench(surrogate, name)
-        for seed in range(seeds):
-            for sampler in SAMPLERS:
-                for pruner in PRUNERS:
-                    pair = f"{sampler} + {pruner}"
-                    if (name, pair, seed) in known:
-                        continue
-                    volumes = Simulation(sampler, pruner, task, seed).run()
-                    row = {"task": name, "pair": pair, "seed": seed, "volumes": volumes}
-                    with results.open("a", encoding="utf-8") as out:
-                        out.write(json.dumps(row) + "\n")
+    tasks = [(name, lcbench(surrogate, name)) for name in LCBENCH_TASKS]
+    for seed in range(seeds):
+        for name, task in tasks:
+            for pair in pairs:
+                if (name, pair, seed) in known:
+                    continue
+                sampler, pruner = pair.split(" + ")
+                volumes = Simulation(sampler, pruner, task, seed).run()
+                row = {"task": name, "pair": pair, "seed": seed, "volumes": volumes}
+                with results.open("a", encoding="utf-8") as out:
+                    out.write(json.dumps(row) + "\n")
 
 
 def read(results: Path) -> list[dict[str, Any]]:
@@ -149,24 +149,23 @@ def show(results: Path) -> None:
     rows = {(r["task"], r["pair"], r["seed"]): r["volumes"] for r in read(results)}
     print("| pair | runs | hypervolume at the end | times fewer epochs | reached it |")
     print("|---|---|---|---|---|")
-    for sampler in SAMPLERS:
-        for pruner in PRUNERS:
-            pair = f"{sampler} + {pruner}"
-            found = [(k, v) for k, v in rows.items() if k[1] == pair]
-            if not found:
-                continue
-            last = [value_at(volumes, FULL_TRAININGS * EPOCHS) for _, volumes in found]
-            factors = []
-            for (task, _, seed), volumes in found:
-                alone = rows[task, f"{sampler} + none", seed]
-                wanted = value_at(alone, FULL_TRAININGS * EPOCHS)
-                needed = first_at(volumes, wanted)
-                factors.append(first_at(alone, wanted) / needed)
-            reached = sum(f > 0 for f in factors)
-            print(
-                f"| {pair} | {len(found)} | {np.mean(last):.3f} | {np.median(factors):.1f} "
-                f"| {reached} of {len(found)} |"
-            )
+    for pair in PAIRS:
+        alone_of = f"{pair.split(' + ')[0]} + none"
+        found = [(k, v) for k, v in rows.items() if k[1] == pair and (k[0], alone_of, k[2]) in rows]
+        if not found:
+            continue
+        last = [value_at(volumes, FULL_TRAININGS * EPOCHS) for _, volumes in found]
+        factors = []
+        for (task, _, seed), volumes in found:
+            alone = rows[task, alone_of, seed]
+            wanted = value_at(alone, FULL_TRAININGS * EPOCHS)
+            needed = first_at(volumes, wanted)
+            factors.append(first_at(alone, wanted) / needed)
+        reached = sum(f > 0 for f in factors)
+        print(
+            f"| {pair} | {len(found)} | {np.mean(last):.3f} | {np.median(factors):.1f} "
+            f"| {reached} of {len(found)} |"
+        )
 
 
 def value_at(volumes: list[tuple[int, float]], epochs: int) -> float:
@@ -185,9 +184,10 @@ def main() -> None:
     parser.add_argument("action", choices=["run", "table"])
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--pairs", nargs="+", default=PAIRS, choices=PAIRS, metavar="PAIR")
     arguments = parser.parse_args()
     if arguments.action == "run":
-        run(arguments.results, arguments.seeds)
+        run(arguments.results, arguments.seeds, arguments.pairs)
     else:
         show(arguments.results)
 

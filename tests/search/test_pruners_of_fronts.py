@@ -6,6 +6,7 @@ import synthetic
 from hpsearch.errors import SpecError
 from hpsearch.history import History
 from hpsearch.search.pruners import SEVERAL_OBJECTIVES, make_pruner
+from hpsearch.search.pruners.rungs import rank_trials
 from hpsearch.spec.study_file import load_dict
 from hpsearch.study.validation import check_study
 
@@ -54,6 +55,22 @@ def test_a_few_that_dominate_a_trial_among_many_do_not_end_it():
 def test_halving_continues_the_ends_of_the_front_before_its_middle():
     points = [(0.5 + n / 20, 10**n, 1.0) for n in range(9)]
     assert {0, 4, 8} == set(range(9)) - pruned("halving", *points)
+
+
+def test_the_trial_of_a_front_continues_that_is_farthest_from_those_that_went_on():
+    history = at_rung((0.9, 40, 1.0), (0.85, 30, 1.0), (0.8, 20, 1.0), (0.7, 10, 1.0))
+    others = history.trials[1:]
+    assert [1, 3, 2] == rank_trials(others, RUNG, history)  # the best of the first objective
+    fields = {"epoch": RUNG, "scores": [0.9], "values": (0.9, 40, 1.0), "metrics": {}}
+    history.apply(synthetic.event("epoch", time=9, trial=0, attempt=0, **fields))
+    assert [3, 1, 2] == rank_trials(others, RUNG, history)
+
+
+def test_a_trial_that_one_that_went_on_dominates_comes_last():
+    history = at_rung((0.9, 20, 1.0), (0.85, 30, 1.0), (0.7, 10, 1.0), (0.6, 40, 1.0))
+    fields = {"epoch": RUNG, "scores": [0.9], "values": (0.9, 20, 1.0), "metrics": {}}
+    history.apply(synthetic.event("epoch", time=9, trial=0, attempt=0, **fields))
+    assert [2, 1, 3] == rank_trials(history.trials[1:], RUNG, history)
 
 
 @pytest.mark.parametrize("kind", ["median", "patience"])

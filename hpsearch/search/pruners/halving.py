@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from ...history import History
 from ...trial import Trial
-from .rungs import count_survivors, rank_trials
+from .rungs import count_survivors, halving_rungs, rank_trials
 
 
 class Halving:
@@ -29,8 +29,7 @@ class Halving:
     def __init__(self, *, epochs: int, eta: int = 3, min_epochs: int = 3) -> None:
         """Brackets for trials of at most `epochs`; no rung before `min_epochs`."""
         self._eta = eta
-        shares = [epochs // eta**k for k in (2, 1)]
-        self._rungs = tuple(s for s in shares if min_epochs <= s < epochs)
+        self._rungs = halving_rungs(epochs, eta, min_epochs)
         self.bracket = eta ** len(self._rungs)
 
     def rungs(self, number: int, epochs: int) -> tuple[int, ...]:

@@ -28,15 +28,32 @@ def score_after(trial: Trial, epochs: int, direction: Direction) -> float | None
 def rank_trials(trials: Sequence[Trial], epochs: int, history: History) -> list[int]:
     """Return the numbers of the trials that have reached `epochs`, best first.
 
-    By their scores; of ties, the earlier first. With several objectives by Pareto fronts, of the
-    objectives that are known of all of them.
+    By their scores; of ties, the earlier first. With several objectives by Pareto fronts beside the
+    other trials that went on after `epochs`, in the objectives that are known of all of them.
     """
     if len(history.objectives) == 1:
         scores = {t.number: score_after(t, epochs, history.direction) for t in trials}
         ranked = [(-orient(s, history.direction), n) for n, s in scores.items() if s is not None]
         return [number for _, number in sorted(ranked)]
-    numbers, costs = _costs_after(trials, epochs, history)
-    return [numbers[index] for index in order_by_fronts(costs)]
+    ranked = {t.number for t in trials}
+    went_on = [
+        t
+        for t in history.trials
+        if t.number not in ranked
+        and (t.n_epochs > epochs or t.state == "COMPLETE")
+        and is_at_rung(t, epochs, history)
+    ]
+    numbers, costs = _costs_after([*went_on, *trials], epochs, history)
+    went_on_first = np.argsort([number in ranked for number in numbers], kind="stable")
+    order = order_by_fronts(costs[went_on_first], n_taken=len(went_on))
+    return [numbers[went_on_first[index]] for index in order]
+
+
+def is_at_rung(trial: Trial, epochs: int, history: History) -> bool:
+    """Whether `trial` has values after `epochs`; see `score_after`."""
+    if len(history.objectives) == 1:
+        return score_after(trial, epochs, history.direction) is not None
+    return _values_after(trial, epochs) is not None
 
 
 def dominated_share(
@@ -97,6 +114,16 @@ def geometric_rungs(first: int, eta: int, epochs: int) -> tuple[int, ...]:
         rungs.append(first)
         first *= eta
     return tuple(rungs)
+
+
+def halving_rungs(epochs: int, eta: int, min_epochs: int) -> tuple[int, ...]:
+    """Return 1/eta² and 1/eta of `epochs`, without those before `min_epochs`.
+
+    Examples:
+        >>> halving_rungs(27, 3, 3)
+        (3, 9)
+    """
+    return tuple(rung for rung in (epochs // eta**2, epochs // eta) if min_epochs <= rung < epochs)
 
 
 def count_survivors(n: int, eta: int) -> int:
