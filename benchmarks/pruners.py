@@ -33,7 +33,10 @@ from simulated_study import SimulatedStudy
 from hpsearch.search.pruners import DEFAULT
 
 SAMPLERS = ("gp", "tpe", "random")
-PRUNERS = ("none", "asha", "halving", "hyperband", "median", "percentile", "patience")
+PRUNERS = (
+    *("none", "asha", "halving", "rolling_halving", "hyperband"),
+    *("median", "percentile", "patience"),
+)
 ONE_EPOCH = "one epoch, then the best half in full"  # arXiv 2307.15422
 OPTUNA: Mapping[str, tuple[Callable[..., BaseSampler], Callable[[], BasePruner]]] = {
     "Optuna TPE + Median": (TPESampler, MedianPruner),  # `optuna.create_study()`

@@ -25,7 +25,9 @@ from hpsearch.testing.pruners import rising_curves as rising
 
 OPTIONS = {"threshold": {"lower": -0.2}}  # what a kind cannot do without
 EPOCHWISE = [kind for kind in PRUNERS if kind != "fold_race"]
-RACES = ["asha", "halving", "hyperband", "median", "percentile"]  # compare a trial with others
+RACES = [  # compare a trial with others
+    *("asha", "halving", "hyperband", "rolling_halving", "median", "percentile")
+]
 
 
 def made(kind: str, **options):
@@ -61,7 +63,7 @@ class TestEveryPruner(PrunerContract):
         return lambda: made(request.param)
 
 
-@pytest.mark.parametrize("kind", ["asha", "halving", "hyperband", "median", "percentile"])
+@pytest.mark.parametrize("kind", RACES)
 def test_no_trial_is_pruned_before_epoch_three(kind):
     assert min(Replay(made(kind), rising(40)).lengths) >= 3
 
@@ -243,6 +245,21 @@ def test_a_failed_trial_is_not_waited_for_and_its_place_goes_to_the_next():
             )
     waiting = [replay.history.last[n] for n in range(2)]
     assert {0: True, 1: False} == Halving(epochs=9).verdicts(waiting, replay.history)
+
+
+def test_rolling_halving_compares_with_the_latest_nine_trials_and_asha_with_all():
+    bad = [0.3 - n / 100 for n in range(20)]
+    good = [0.9, 0.8, 0.7, 0.5]  # the last is among the best third of 24, not of the latest 9
+    curves = flat(*bad, *good)
+    assert 9 == Replay(made("asha"), curves).lengths[23]
+    assert 3 == Replay(made("rolling_halving"), curves).lengths[23]
+
+
+def test_rolling_halving_has_the_rungs_of_halving_and_decides_one_by_one():
+    assert 1 == made("rolling_halving").bracket
+    for epochs in (8, 9, 27, 50, 52):
+        ours, theirs = (make_pruner(k, {}, epochs=epochs) for k in ("rolling_halving", "halving"))
+        assert theirs.rungs(0, epochs) == ours.rungs(0, epochs)
 
 
 # ---- fold by fold ----

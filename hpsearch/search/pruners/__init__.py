@@ -13,9 +13,15 @@ from .asha import Asha, Hyperband
 from .fold_race import FoldRace
 from .halving import Halving
 from .optuna_pruner import OptunaPruner
+from .rolling_halving import RollingHalving
 
 DEFAULT = "hyperband"  # benchmarks/pruners.md: ahead of ASHA alone at both budgets
-SEVERAL_OBJECTIVES = ("asha", "halving", "hyperband")  # those that compare Pareto fronts
+SEVERAL_OBJECTIVES = (
+    "asha",
+    "halving",
+    "hyperband",
+    "rolling_halving",
+)  # those that compare Pareto fronts
 MIN_EPOCHS = 9  # minimum epochs to prune by default: two brackets
 
 PrunerOptions = Mapping[str, Any]
@@ -31,6 +37,10 @@ def _make_hyperband(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
 
 def _make_halving(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
     return Halving(epochs=epochs, **options)
+
+
+def _make_rolling_halving(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
+    return RollingHalving(epochs=epochs, **options)
 
 
 def _make_percentile(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
@@ -87,6 +97,7 @@ PRUNERS: dict[str, tuple[Callable[[PrunerOptions, int, int], Pruner], dict[str, 
     "none": (_make_none, {}),
     "patience": (_make_patience, {"patience": 5, "min_delta": 0.0}),
     "percentile": (_make_percentile, {"percentile": 25.0, "startup": 5, "min_epochs": 3}),
+    "rolling_halving": (_make_rolling_halving, _RUNG_OPTIONS),
     "threshold": (_make_threshold, {"lower": None, "upper": None, "min_epochs": 3}),
 }  # name -> factory, options with defaults
 

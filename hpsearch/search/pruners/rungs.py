@@ -35,16 +35,16 @@ def rank_trials(trials: Sequence[Trial], epochs: int, history: History) -> list[
         scores = {t.number: score_after(t, epochs, history.direction) for t in trials}
         ranked = [(-orient(s, history.direction), n) for n, s in scores.items() if s is not None]
         return [number for _, number in sorted(ranked)]
-    ranked = {t.number for t in trials}
+    given = {t.number for t in trials}
     went_on = [
         t
         for t in history.trials
-        if t.number not in ranked
+        if t.number not in given
         and (t.n_epochs > epochs or t.state == "COMPLETE")
         and is_at_rung(t, epochs, history)
     ]
     numbers, costs = _costs_after([*went_on, *trials], epochs, history)
-    went_on_first = np.argsort([number in ranked for number in numbers], kind="stable")
+    went_on_first = np.argsort([number in given for number in numbers], kind="stable")
     order = order_by_fronts(costs[went_on_first], n_taken=len(went_on))
     return [numbers[went_on_first[index]] for index in order]
 
