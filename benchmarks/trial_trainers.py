@@ -83,6 +83,7 @@ def trainer_study(kind: str, configs: list[Config], data: str) -> list[float]:
     from hpsearch.search.event_writer import EventWriter
     from hpsearch.search.loop import Search
     from hpsearch.search.stopping_criteria import StoppingCriteria
+    from hpsearch.study.prepare import KNOWN_AHEAD
     from hpsearch.tracking.store import artifact_location, default_uri, journal_path
     from hpsearch.tracking.uploader import Uploader
 
@@ -90,7 +91,7 @@ def trainer_study(kind: str, configs: list[Config], data: str) -> list[float]:
     path, uri = journal_path(root, "trials"), default_uri(root)
     executor = ProcessExecutor(
         trainer=kind,
-        ahead=1 if kind == "vectorized" else 0,
+        ahead=KNOWN_AHEAD if kind == "vectorized" else 0,
         threads=devices.threads_per_worker(machine, 1),
         logs=path.parent / "logs",
     )

@@ -46,6 +46,7 @@ from .training_phases import make_early_stopping, make_phases
 TOGETHER = 64  # default population on an accelerator
 LEARN_NOTHING = ("random", "grid")  # samplers that do not use results
 MOST_TOGETHER = 1000  # their maximum default population on an accelerator
+KNOWN_AHEAD = 4  # populations prepared by a worker whose next trials depend on no result
 LISTED = 16  # values of an integer range; of larger ranges, powers of two
 
 
@@ -232,6 +233,24 @@ def population_of(study: CheckedStudy, trainer: str, *, threads: int = 1) -> int
     return bracket * max(1, wanted // bracket)
 
 
+def count_ahead(study: CheckedStudy, trainer: str, *, workers: int) -> int:
+    """Return the number of populations that a worker prepares besides the running one.
+
+    They are compiled while the running one trains. Where neither the sampler nor the end of the
+    search depends on results or time, the only worker of a machine prepares several: a program
+    takes longer to compile than a short trial to train, and with one of them a core would wait.
+    """
+    spec, budget = study.spec, study.spec.budget
+    if trainer != "vectorized" or spec.training.deterministic:
+        return 0  # a deterministic study trains as many trials at the same time
+    if study.pruner.bracket > 1:
+        return 0  # a bracket is one population; the next one is made after it has ended
+    ends = (budget.target, budget.stagnation, budget.until, budget.minutes)
+    is_known = spec.sampler.kind in LEARN_NOTHING and not any(end is not None for end in ends)
+    is_alone = workers == 1 and spec.execution.executor == "processes" and not has_accelerator()
+    return KNOWN_AHEAD if is_known and is_alone else 1
+
+
 def divide_machine(
     machine: devices.Machine, declared: ExecutionSpec, trainer: str
 ) -> tuple[int, int]:
@@ -290,8 +309,6 @@ class WorkerPool:
         self.is_deterministic = spec.training.deterministic
         self._kind = spec.training.trainer
         self._study = study
-        # A bracket is one population; the next one is created after it has ended.
-        self._asks_ahead = study.pruner.bracket == 1
         minutes, gib = spec.budget.trial_minutes, spec.budget.memory_gib
         self._limits = WorkerLimits(
             trial_seconds=None if minutes is None else minutes * 60,
@@ -317,10 +334,8 @@ class WorkerPool:
 
     def _start_executor(self) -> Executor:
         declared, machine = self._execution, devices.detect_machine(self.trainer)
-        # It compiles the next trial in the meantime.
-        ahead = 1 if self.trainer == "vectorized" and self._asks_ahead else 0
-        if self.is_deterministic:
-            ahead = 0  # trials that can be trained at the same time
+        workers, threads = divide_machine(machine, declared, self.trainer)
+        ahead = count_ahead(self._study, self.trainer, workers=workers)
         if declared.executor == "inline" and self.trainer == "vectorized":
             self.workers, self.threads = 1, self._threads or machine.cores
             return start_inline(self.trainer, population=self._population)
@@ -328,7 +343,6 @@ class WorkerPool:
             return self._start_on_ray(declared, machine, ahead)
         if declared.executor not in EXECUTORS:
             return self._start_plugin(declared)
-        workers, threads = divide_machine(machine, declared, self.trainer)
         self.workers = workers
         self.threads = self._threads or threads
         return ProcessExecutor(

@@ -75,6 +75,33 @@ def test_trials_train_at_once_where_folds_are_fewer_than_threads(
     assert 1 == prepare.population_of(one_fold, "vectorized", threads=16)
 
 
+@pytest.mark.parametrize(
+    ("ahead", "sections", "workers"),
+    [
+        (4, {"sampler": {"kind": "random"}}, 1),
+        (4, {"sampler": {"kind": "grid"}}, 1),
+        (1, {}, 1),  # its sampler learns
+        (1, {"sampler": {"kind": "random"}}, 2),  # one could wait while the other has many
+        (1, {"sampler": {"kind": "random"}, "budget": {"target": 0.9}}, 1),
+        (1, {"sampler": {"kind": "random"}, "budget": {"minutes": 1}}, 1),
+        (0, {"sampler": {"kind": "random"}, "training": {"deterministic": True}}, 1),
+        (0, {"sampler": {"kind": "random"}, "pruner": {"kind": "halving"}}, 1),
+    ],
+)
+def test_several_trials_are_compiled_ahead_where_no_result_changes_them(
+    ahead: int, sections: dict[str, Any], workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hpsearch.study import prepare
+
+    declared = {"data": {}, "search_space": {"units": [4, 8]}, "pruner": {"kind": "none"}}
+    study = read_spec({**declared, **sections})
+    monkeypatch.setattr(prepare, "has_accelerator", lambda: False)
+    assert ahead == prepare.count_ahead(study, "vectorized", workers=workers)
+    assert 0 == prepare.count_ahead(study, "keras_fit", workers=workers)
+    monkeypatch.setattr(prepare, "has_accelerator", lambda: True)
+    assert min(ahead, 1) == prepare.count_ahead(study, "vectorized", workers=workers)
+
+
 def test_a_study_tells_how_many_trials_fit_in_the_memory_of_an_accelerator(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,7 +6,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -55,22 +55,22 @@ class ProgramCache:
             return self
         return ProgramCache(self._metrics, threads=True, precision=self._declared)
 
-    def train(self, recipe: Recipe, *examples: Any) -> Compiled:
-        """Return the program of `program.train_function`; `examples` are its arguments."""
+    def train(self, pool: Executor, recipe: Recipe, *examples: Any) -> Future[Compiled]:
+        """Compile the program of `program.train_function` in a thread of `pool`.
 
+        A program that exists, or is being compiled, takes no thread. `examples` are its arguments.
+        """
         key = f"train {recipe.train_key}"
-        return self.get(key, lambda: train_function(recipe), examples, (0,))
+        return self._start(pool, key, lambda: train_function(recipe), examples, (0,))
 
-    def evaluate(self, recipe: Recipe, *examples: Any) -> Compiled:
-        """Return the program of `program.evaluate_function`; `examples` are its arguments."""
-
+    def evaluate(self, pool: Executor, recipe: Recipe, *examples: Any) -> Future[Compiled]:
+        """Compile the program of `program.evaluate_function`; see `train`."""
         key = f"evaluate {recipe.evaluate_key}"
-        return self.get(key, lambda: evaluate_function(recipe), examples)
+        return self._start(pool, key, lambda: evaluate_function(recipe), examples)
 
-    def measure(self, *examples: Any) -> Compiled:
-        """Return the program of `program.measure_function`; `examples` are its arguments."""
-
-        return self.get("measure", lambda: measure_function(self._metrics), examples)
+    def measure(self, pool: Executor, *examples: Any) -> Future[Compiled]:
+        """Compile the program of `program.measure_function`; see `train`."""
+        return self._start(pool, "measure", lambda: measure_function(self._metrics), examples)
 
     def get(
         self,
@@ -87,9 +87,24 @@ class ProgramCache:
             examples: Its arguments, or their shapes.
             donated: Indices of the arguments that it may overwrite.
         """
-        return self._get_or_make(
-            f"{key} {_shapes_key(examples)}", lambda: self._compile(make, examples, donated)
-        )
+        future, is_new = self._claim(f"{key} {_shapes_key(examples)}")
+        if is_new:
+            self._fulfil(future, make, examples, donated)
+        return future.result()
+
+    def _start(
+        self,
+        pool: Executor,
+        key: str,
+        make: Callable[[], Callable[..., Any]],
+        examples: tuple[Any, ...],
+        donated: tuple[int, ...] = (),
+    ) -> Future[Compiled]:
+        """Start to compile a function as `get` does, in a thread of `pool`."""
+        future, is_new = self._claim(f"{key} {_shapes_key(examples)}")
+        if is_new:
+            pool.submit(self._fulfil, future, make, examples, donated)
+        return future
 
     def count(self, kind: str) -> int:
         """Return the number of programs whose key begins with a word."""
@@ -117,25 +132,34 @@ class ProgramCache:
         program: Compiled = lowered.compile(compiler_options=options)
         return program
 
-    def _get_or_make(self, key: str, make: Callable[[], Compiled]) -> Compiled:
-        """Return the program of `key`; compile it unless it exists or is being compiled."""
+    def _claim(self, key: str) -> tuple[Future[Compiled], bool]:
+        """Return the program of `key`, and whether the caller has to compile it."""
         with self._lock:
             future = self._futures.get(key)
-            mine = future is None
+            is_new = future is None
             if future is None:
                 future = self._futures[key] = Future()
                 self.compilations += 1
                 while len(self._futures) > MAX_PROGRAMS:
                     self._futures.popitem(last=False)
             self._futures.move_to_end(key)
-        if mine:
-            try:
-                future.set_result(make())
-            except BaseException as error:
-                future.set_exception(error)
-                with self._lock:
-                    self._futures.pop(key, None)
-        return future.result()
+        return future, is_new
+
+    def _fulfil(
+        self,
+        future: Future[Compiled],
+        make: Callable[[], Callable[..., Any]],
+        examples: tuple[Any, ...],
+        donated: tuple[int, ...],
+    ) -> None:
+        """Compile a claimed program; one that fails is compiled again when it is asked for."""
+        try:
+            future.set_result(self._compile(make, examples, donated))
+        except BaseException as error:
+            with self._lock:
+                for key in [k for k, held in self._futures.items() if held is future]:
+                    del self._futures[key]
+            future.set_exception(error)
 
 
 def _shapes_key(examples: tuple[Any, ...]) -> str:

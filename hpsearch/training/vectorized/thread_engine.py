@@ -71,21 +71,20 @@ class ThreadEngine:
         self._submitted: list[LaneEpochs] = []  # not started
         self._lock = threading.RLock()  # the next population is submitted from another thread
 
-    def prepare(self, trial_runs: Sequence[TrialRun]) -> None:
-        """Compile the programs of some trials.
-
-        Raises:
-            Exception: Any exception of the model while it is traced.
-        """
-        self.start_population(trial_runs)
-        for program in [p for trial_run in trial_runs for p in trial_run.programs]:
-            program.result()
-
     def start_population(self, trial_runs: Sequence[TrialRun]) -> None:
         """Compile a population's programs; a program that cannot be compiled fails its lanes."""
         for trial_run in trial_runs:
             if not trial_run.programs:
                 trial_run.programs = self._compile(trial_run)
+
+    def wait_for_programs(self, trial_runs: Sequence[TrialRun]) -> None:
+        """Wait until the programs of some trials are compiled.
+
+        Raises:
+            Exception: Any exception of the model while it is traced.
+        """
+        for program in [p for trial_run in trial_runs for p in trial_run.programs]:
+            program.result()
 
     def _compile(self, trial_run: TrialRun) -> list[Future[Any]]:
         """Compile the programs of a trial, which fit all its lanes, each in its own thread."""
@@ -100,16 +99,15 @@ class ThreadEngine:
             self._make_epoch(trial_run, 0, 0, range(1)),
             rows,
         )
-        programs = [self._compilers.submit(self._programs.train, trial_run.recipe, *given)]
+        pool = self._compilers
+        programs = [self._programs.train(pool, trial_run.recipe, *given)]
         if trial_run.evaluates:
             part = take_chunks(lane, range(self._count_chunks(lane.fold)))
             seen = (state.vector, state.others, part, rows)
-            programs.append(
-                self._compilers.submit(self._programs.evaluate, trial_run.recipe, *seen)
-            )
+            programs.append(self._programs.evaluate(pool, trial_run.recipe, *seen))
             shape = (lane.fold.validation.size, self._problem.n_outputs)
             asked = (jax.ShapeDtypeStruct(shape, np.float32), lane.fold, rows)
-            programs.append(self._compilers.submit(self._programs.measure, *asked))
+            programs.append(self._programs.measure(pool, *asked))
         return programs
 
     def submit(self, trial_run: TrialRun, epoch: int, folds: Sequence[int]) -> None:

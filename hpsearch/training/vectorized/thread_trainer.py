@@ -63,7 +63,9 @@ class ThreadTrainer:
         self._engine = ThreadEngine(problem, data, programs, cores=session.count_cores())
         self.templates = Templates(problem, batched=False)
         self._making = threading.Lock()  # `prepare` and `train` make trials at the same time
+        # Later trials are compiled one after another, and train as soon as they are compiled.
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
         self._prepared: dict[Key, Future[list[TrialRun | TrialResult]]] = {}
         self._turns = itertools.count()  # of populations
 
@@ -71,13 +73,14 @@ class ThreadTrainer:
         """Compile the programs of later trials, and train these ahead; returns immediately."""
         key = _population_key(trials)
         if key not in self._prepared:
-            self._prepared[key] = self._ahead.submit(self._get_trial_runs, tuple(trials))
+            made = self._ahead.submit(self._compile_ahead, tuple(trials))
+            self._prepared[key] = self._starting.submit(self._start_ahead, made)
 
     def train(self, trials: Sequence[TrialSpec]) -> ReportGenerator:
         """See `trainer.Trainer.train`."""
         made = self._trial_runs(trials)
         yield from (m for m in made if isinstance(m, TrialResult))
-        running = [m for m in made if not isinstance(m, TrialResult)]
+        running = _only_runs(made)
         try:
             self._engine.start_population(running)
         except Exception as error:
@@ -128,11 +131,21 @@ class ThreadTrainer:
                 trial_run.progress.started = time.perf_counter()
         return trial_runs
 
-    def _get_trial_runs(self, trials: Sequence[TrialSpec]) -> list[TrialRun | TrialResult]:
+    def _compile_ahead(self, trials: Sequence[TrialSpec]) -> list[TrialRun | TrialResult]:
+        """Make the run of each trial, and start to compile its programs."""
         trial_runs = self._make_trial_runs(trials)
-        ready = [c for c in trial_runs if not isinstance(c, TrialResult)]
         with suppress(Exception):  # the error is reported when the trial is trained
-            self._engine.prepare(ready)
+            self._engine.start_population(_only_runs(trial_runs))
+        return trial_runs
+
+    def _start_ahead(
+        self, made: Future[list[TrialRun | TrialResult]]
+    ) -> list[TrialRun | TrialResult]:
+        """Train the first epochs of trials whose programs have been compiled."""
+        trial_runs = made.result()
+        ready = _only_runs(trial_runs)
+        with suppress(Exception):  # see `_compile_ahead`
+            self._engine.wait_for_programs(ready)
             n_weights = sum(trial_run.recipe.network.size for trial_run in ready)
             if n_weights * len(self.problem.folds) <= AHEAD_WEIGHTS:
                 for trial_run in ready:
@@ -273,6 +286,11 @@ class ThreadTrainer:
     @property
     def _fold_range(self) -> range:
         return range(len(self.problem.folds))
+
+
+def _only_runs(made: Sequence[TrialRun | TrialResult]) -> list[TrialRun]:
+    """Return the trials that have not failed yet."""
+    return [run for run in made if not isinstance(run, TrialResult)]
 
 
 def _population_key(trials: Sequence[TrialSpec]) -> Key:
