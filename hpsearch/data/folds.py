@@ -379,18 +379,21 @@ def _require_enough_rows(rows: SplitInputs, cv: CrossValidationSpec, kind: FoldK
     elif kind != "holdout" and n_rows < cv.folds + (kind == "time_series"):
         raise DataError(f"{cv.folds} folds, but {n_rows} development rows")
     if kind == "stratified" and rows.classes:
-        _require_rows_per_class(rows, cv.folds, f"for {cv.folds} stratified folds")
+        _require_rows_per_class(rows, cv.folds)
 
 
-def _require_rows_per_class(rows: SplitInputs, least: int, purpose: str) -> None:
-    if not rows.classes:
-        return
+def _require_rows_per_class(rows: SplitInputs, folds: int) -> None:
     counts = np.bincount(rows.labels, minlength=len(rows.classes))
-    few = [f"{c!r} has {n}" for c, n in zip(rows.classes, counts, strict=True) if n < least]
+    few = [f"{c!r} has {n}" for c, n in zip(rows.classes, counts, strict=True) if n < folds]
     if few:
+        remedies = ["add rows"]
+        if len(counts) > 2:
+            remedies.insert(0, "join classes with data.columns.TARGET.replace")
+        if counts.min() > 1:
+            remedies.insert(0, f"set cross_validation.folds: {counts.min()}")
         raise DataError(
-            f"every class needs at least {least} development rows {purpose}; class "
-            f"{', '.join(few[:8])}{', …' if len(few) > 8 else ''}"
+            f"every class needs at least {folds} development rows for {folds} stratified folds; "
+            f"class {', '.join(few[:8])}{', …' if len(few) > 8 else ''}: {', or '.join(remedies)}"
         )
 
 

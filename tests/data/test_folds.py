@@ -221,9 +221,10 @@ def test_locked_rows_are_read_once(load_memory):
         (
             ["a"] * 57 + ["b"] * 3,
             {},
-            "at least 5 development rows for 5 stratified folds; class 'b' has 2",
+            "for 5 stratified folds; class 'b' has 2: set cross_validation.folds: 2, or add rows$",
         ),
-        (["a"] * 59 + ["b"], {}, "at least 5 development rows for 5 stratified folds"),
+        (["a"] * 59 + ["b"], {}, "at least 5 development rows for 5 stratified folds.*: add rows$"),
+        (["a", "b"] * 29 + ["c"] * 2, {}, "'c' has 2: .*join classes with data.columns.TARGET"),
         (["a"] * 30 + ["b"] * 30, {"kind": "kfold", "folds": 2, "shuffle": False}, "miss a class"),
         (["a", "b"] * 30, {"kind": "kfold", "folds": 50}, "50 folds, but 48 development rows"),
         (["a"] * 30 + ["b"] * 30, {"kind": "time_series"}, "would miss a class among its training"),
