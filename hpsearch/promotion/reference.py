@@ -30,7 +30,7 @@ class Reference:
 
 
 def parse_reference(text: str) -> Reference:
-    """Parse `NAME@ALIAS`, or `NAME` for its champion.
+    """Parse `NAME@ALIAS`, or `NAME` for its champion; also as MLflow's URI.
 
     Raises:
         PromotionError: If a name is not allowed.
@@ -38,8 +38,10 @@ def parse_reference(text: str) -> Reference:
     Examples:
         >>> parse_reference("cancer@champion")
         Reference(name='cancer', alias='champion')
+        >>> parse_reference("models:/cancer@next")
+        Reference(name='cancer', alias='next')
     """
-    name, at, alias = text.partition("@")
+    name, at, alias = text.removeprefix("models:/").partition("@")
     reference = Reference(name, alias if at else CHAMPION)
     _check_name("model's name", reference.name)
     _check_name("alias", reference.alias)
