@@ -191,7 +191,7 @@ def declare(name: str, seed: int, rows: int, model: str, trials: int) -> dict[st
 
 def _recommend(data: dict[str, Any], family: str) -> dict[str, Any]:
     """Read the file that `init` writes for a table."""
-    source, target = data["source"], data.get("target")
+    source, target = data["source"], data.get("target", "target")  # of scikit-learn's
     settings = [
         f"data.{key}={json.dumps(value)}"
         for key, value in data.items()
