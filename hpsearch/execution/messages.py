@@ -6,12 +6,13 @@ name could not be loaded by the other side.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from ..errors import TrainingError, UnsuitableError
 from ..training.problem import Problem
-from ..trial import TrialSpec
+from ..trial import TrialSpec, Value
 
 DEVICE_LOST_EXIT_CODE = 5  # of a worker whose accelerator no longer answers
 
@@ -85,6 +86,15 @@ class MemoryRequest:
 
     problem: Problem
     trials: tuple[TrialSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InspectionRequest:
+    """Inspect a custom model; see `training.model_inspection.inspect_model`."""
+
+    problem: Problem  # a sample, with the model
+    points: tuple[Mapping[str, Value], ...]
+    losses: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

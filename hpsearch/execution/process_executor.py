@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import fault_injection
 from ..errors import TrainingError
@@ -30,11 +30,23 @@ from ..trial import TrialResult, TrialSpec
 from .channel import wait_for_any
 from .devices import assign_gpu, detect_machine, worker_environment
 from .executor import Report, make_failed, make_lost
-from .messages import Failure, Prune, Recall, Recalled, Resume, Setup, describe_exit
+from .messages import (
+    Failure,
+    InspectionRequest,
+    Prune,
+    Recall,
+    Recalled,
+    Resume,
+    Setup,
+    describe_exit,
+)
 from .resource_limits import GIB, WorkerLimits
 from .shared_arrays import SharedArrays
 from .worker_log import WorkerLog
 from .worker_process import GRACE, WorkerProcess
+
+if TYPE_CHECKING:
+    from ..training.model_inspection import ModelInspection
 
 TICK = 0.2  # seconds between checks of the workers
 MAX_STARTUP_FAILURES = 3  # consecutive exits before training: no trial is the cause
@@ -118,6 +130,28 @@ class ProcessExecutor:
         self._setup = Setup(problem, self._trainer)
         for process in self._processes:
             process.send(self._setup)
+
+    def inspect(self, request: InspectionRequest) -> ModelInspection:
+        """Inspect a custom model in a worker; call it before `set_up`.
+
+        Raises:
+            TrainingError: If the model cannot be trained, or ends the worker.
+        """
+        process = self._processes[0]
+        process.send(request)
+        try:
+            answer = process.channel.recv()
+        except EOFError:
+            process.wait_or_kill()
+            how = describe_exit(process.popen.returncode)
+            raise TrainingError(
+                f"{request.problem.model}: inspecting it ended its process {how}:\n"
+                f"{process.log_tail()}"
+            ) from None
+        if isinstance(answer, Failure):
+            raise answer.error()
+        inspection: ModelInspection = answer
+        return inspection
 
     @property
     def capacity(self) -> int:

@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import fault_injection
 from ..errors import DeviceLostError, HpsearchError, UnsuitableError
@@ -38,6 +38,7 @@ from .messages import (
     DEVICE_LOST_EXIT_CODE,
     Connection,
     Failure,
+    InspectionRequest,
     Pause,
     Population,
     Prune,
@@ -47,6 +48,9 @@ from .messages import (
     Setup,
     Unpause,
 )
+
+if TYPE_CHECKING:
+    from ..training.model_inspection import ModelInspection
 
 
 class Worker:
@@ -142,9 +146,12 @@ class Worker:
                 self.send(Failure(redact(trace), "bug"))
 
     def _run_order(
-        self, order: Setup | FinalFitRequest | LockedPredictionRequest | Population
+        self,
+        order: Setup | FinalFitRequest | LockedPredictionRequest | Population | InspectionRequest,
     ) -> None:
         match order:
+            case InspectionRequest():
+                self.send(_inspect(order))
             case Setup():
                 self._setup = order
                 self._trainer = self._make_trainer(order.problem)
@@ -195,6 +202,15 @@ class Worker:
             )
             self._resumed -= held
             return set(self._pruned)
+
+
+def _inspect(order: InspectionRequest) -> ModelInspection:
+    """Inspect the model that this worker is going to train."""
+    from ..training.model_inspection import inspect_model
+    from ..training.vectorized.session import start_session
+
+    start_session()  # JAX uses its cache of programs only if it is set before the first is compiled
+    return inspect_model(order.problem, order.points, order.losses)
 
 
 def main() -> None:

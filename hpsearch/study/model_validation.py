@@ -1,6 +1,7 @@
 """Validate a custom model before the first trial, and discover its search space.
 
-The model is inspected in a separate process; see `execution/inspection_process.py`.
+The model is inspected in a worker before its first trial, or, if there is none, in a separate
+process; see `execution/inspection_process.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from ..errors import HpsearchError, SpecError, TrainingError
 from ..execution.inspection_process import inspect_in_process, parse_answer
+from ..execution.messages import InspectionRequest
 from ..models import Family, find_family, strip_convention
 from ..spec.function_reference import is_reference, read_file, resolve_reference
 from ..spec.model_reference import DefineByRunModel
@@ -27,6 +29,7 @@ from ..training.problem import Problem, sample_problem
 from ..training.trainer_selection import trains_itself
 from ..trial import Value
 from .initial_trials import initial_points
+from .prepare import Inspector, WorkerPool
 from .training_phases import check_phases
 from .user_code import list_code_files
 
@@ -67,12 +70,13 @@ class ModelCheck:
     own_training: str | None = None  # why Keras's own `fit` trains it; None: it does not
 
 
-def check_model(file: StudyFile, problem: Problem) -> ModelCheck:
+def check_model(file: StudyFile, problem: Problem, workers: WorkerPool | None = None) -> ModelCheck:
     """Refuse a model, loss, metric or callbacks that do not work with these data.
 
     Args:
         file: The declaration, completed by the model's space.
         problem: The problem shared by its trials; one fold is enough.
+        workers: Workers without a problem, one of which may inspect the model.
 
     Raises:
         SpecError: Says why, before anything is trained.
@@ -95,7 +99,8 @@ def check_model(file: StudyFile, problem: Problem) -> ModelCheck:
             found = parse_answer(file.model_facts)
             if reason := why_unfit(found, problem):
                 raise SpecError(reason)
-        found = _try_points(spec, problem, losses)
+        inspector = None if workers is None else workers.find_inspector(_guess_trainer(spec))
+        found = _try_points(spec, problem, losses, inspector)
         if reason := why_unfit(found, problem):
             raise SpecError(reason)
     except (SpecError, TrainingError) as error:
@@ -233,14 +238,17 @@ def explain_missing(reference: str) -> str | None:
     return None if name in known or "*" in known else f"{location} has no function {name!r}"
 
 
-def _try_points(spec: StudySpec, problem: Problem, losses: Sequence[str]) -> ModelInspection:
+def _try_points(
+    spec: StudySpec, problem: Problem, losses: Sequence[str], inspector: Inspector | None
+) -> ModelInspection:
     """Build the model at some points of its space, and run it at the first."""
+    sample = sample_problem(problem)
+    points = [{**spec.fixed_params, **point} for point in _test_points(spec)]
+    if inspector is not None:
+        return inspector(InspectionRequest(sample, tuple(points), tuple(losses)))
+    trainer = _guess_trainer(spec)
     return inspect_in_process(
-        spec.model_name,
-        trainer=_guess_trainer(spec),
-        problem=sample_problem(problem),
-        points=[{**spec.fixed_params, **point} for point in _test_points(spec)],
-        losses=losses,
+        spec.model_name, trainer=trainer, problem=sample, points=points, losses=losses
     )
 
 

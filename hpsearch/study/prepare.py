@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..data import Dataset, load
 from ..data.folds import GivenFolds
@@ -16,6 +16,7 @@ from ..events import DataSummary
 from ..execution import devices
 from ..execution.executor import EXECUTORS, Executor
 from ..execution.inline_executor import start_inline
+from ..execution.messages import InspectionRequest
 from ..execution.process_executor import ProcessExecutor
 from ..execution.resource_limits import GIB, WorkerLimits
 from ..models import find_family, make_training_defaults
@@ -42,6 +43,11 @@ from .objective_validation import require_defined_objective
 from .resolved_study import CheckedStudy, ResolvedStudy, with_task
 from .task_validation import check_inferred_task
 from .training_phases import make_early_stopping, make_phases
+
+if TYPE_CHECKING:
+    from ..training.model_inspection import ModelInspection
+
+Inspector = Callable[[InspectionRequest], "ModelInspection"]
 
 TOGETHER = 64  # default population on an accelerator
 LEARN_NOTHING = ("random", "grid")  # samplers that do not use results
@@ -394,6 +400,17 @@ class WorkerPool:
             limits=self._limits,
             settings=self._settings,
         )
+
+    def find_inspector(self, trainer: str) -> Inspector | None:
+        """Return the function that inspects a custom model in a worker, which has imported Keras.
+
+        None if the workers are no processes of this machine, may have another backend than a
+        worker of `trainer`, or need the memory of an accelerator.
+        """
+        is_same = trainer == self.trainer == "vectorized"
+        if isinstance(self.executor, ProcessExecutor) and is_same and not has_accelerator():
+            return self.executor.inspect
+        return None
 
     def set_up(self, problem: Problem, own_training: str | None = None) -> None:
         """Choose the trainer, and send the problem to the workers.

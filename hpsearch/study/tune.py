@@ -181,7 +181,7 @@ def _check_store(uri: str, study: str, *, is_begun: bool) -> None:
 def _set_up_workers(workers: WorkerPool, study: ResolvedStudy, dataset: Dataset) -> Problem:
     """Build the problem, check the model against it, and send it to the workers."""
     problem = build_problem(study, dataset)
-    model = check_model(study.file, problem)
+    model = check_model(study.file, problem, workers)
     for note in model.notes:
         logger.warning("note: %s", note)
     workers.set_up(problem, model.own_training)

@@ -1,5 +1,6 @@
 """Custom models that fail."""
 
+import os
 import subprocess
 import sys
 
@@ -14,6 +15,11 @@ def raises_for_nine(params, inputs, outputs):
     x = first = keras.Input(inputs)
     x = keras.layers.Dense(params["units"], activation="relu")(x)
     return keras.Model(first, keras.layers.Dense(outputs.units, activation=outputs.activation)(x))
+
+
+def ends_its_process(params, inputs, outputs):
+    print("said before its end", flush=True)
+    os._exit(3)
 
 
 def prints_secrets_and_starts_children(params, inputs, outputs):

@@ -13,8 +13,10 @@ import synthetic
 from mlflow import MlflowClient
 from small_problem import problem, trial, until_result
 
+from hpsearch.errors import TrainingError
 from hpsearch.execution.executor import Lost, Started
 from hpsearch.execution.inline_executor import InlineExecutor
+from hpsearch.execution.messages import InspectionRequest
 from hpsearch.execution.process_executor import ProcessExecutor
 from hpsearch.execution.ray_executor import RayExecutor
 from hpsearch.execution.resource_limits import WorkerLimits
@@ -26,6 +28,7 @@ from hpsearch.search.stopping_criteria import StoppingCriteria
 from hpsearch.spec.search_space import Float, SearchSpace
 from hpsearch.testing import ExecutorContract
 from hpsearch.tracking.uploader import Uploader
+from hpsearch.training.problem import sample_problem
 from hpsearch.training.trainer_factory import make_trainer
 from hpsearch.trial import EpochReport, TrialResult
 from tests.faults import hostile_models
@@ -99,6 +102,32 @@ def start(request, tmp_path):
 
 class TestEveryExecutor(ExecutorContract):
     """The suite that executors of other packages are tested by, too."""
+
+
+def inspect(executor: ProcessExecutor, model: str, *units: int):
+    sample = sample_problem(problem(f"{MODELS}:{model}"))
+    points = tuple({"units": n, "batch_size": 16} for n in units)
+    return executor.inspect(InspectionRequest(sample, points, ()))
+
+
+def test_a_worker_inspects_a_model_and_trains_on(real):
+    found = inspect(real, "raises_for_nine", 8, 9)
+    assert (("units",), False, (1,)) == (found.read, found.compiled, found.outputs)
+    assert "fails at 1 of 2 points" in found.notes[0]
+    with pytest.raises(TrainingError, match=r"fragile_models\.py:\d+: ValueError: nine is not"):
+        inspect(real, "raises_for_nine", 9)
+    real.submit(trial(6))
+    assert "COMPLETE" == until_result(real)[-1].state
+
+
+@pytest.mark.long
+def test_a_model_that_ends_the_worker_that_inspects_it_is_an_error(tmp_path):
+    executor = ProcessExecutor(trainer="vectorized", logs=tmp_path)
+    try:
+        with pytest.raises(TrainingError, match=r"(?s)exit code 3.*said before its end"):
+            inspect(executor, "ends_its_process", 8)
+    finally:
+        executor.close()
 
 
 def test_all_executors_give_the_same_scores_bit_for_bit(inline, real, on_ray):

@@ -97,7 +97,7 @@ def plan(
         problem = build_problem(resolve_study(study, dataset), dataset)
         problem = replace(problem, fold_schedule="together")
         tell("building the model")
-        own_training = check_model(study.file, problem).own_training
+        own_training = check_model(study.file, problem, workers).own_training
         tell("starting a worker")
         workers.set_up(problem, own_training)
         trials = sample_trials(study.spec, MAX_PROBES)
