@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 import traceback
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -66,7 +67,10 @@ class Worker:
         self._resumed: set[int] = set()
         self._is_paused = False
         self._lock = threading.Lock()
-        self._trainer: Trainer | None = None  # set when the Setup has arrived
+        self._trainer: Trainer | None = None  # of the last Setup that was executed
+        self._preparing = threading.Lock()  # guards the next field
+        # Of each Setup that has arrived but was not executed: the populations that follow it.
+        self._unprepared: deque[list[Population]] = deque()
 
     def send(self, report: Any) -> None:
         """Send to the coordinator; called from both threads."""
@@ -104,14 +108,38 @@ class Worker:
                 case Population():
                     with self._verdicts:  # verdicts on an earlier attempt are void
                         self._pruned.difference_update(t.number for t in order.trials)
+                    self._prepare(order)
                     self._orders.put(order)
-                    if self._trainer is not None:
-                        self._trainer.prepare(order.trials)
                 case _:
+                    if isinstance(order, Setup):
+                        with self._preparing:
+                            self._unprepared.append([])
                     self._orders.put(order)
+
+    def _prepare(self, order: Population) -> None:
+        """Prepare trials, now or as soon as their trainer exists."""
+        with self._preparing:
+            if self._unprepared:
+                self._unprepared[-1].append(order)
+                return
+        assert self._trainer is not None
+        self._trainer.prepare(order.trials)
+
+    def _set_up(self, order: Setup) -> None:
+        """Make the trainer, and prepare the trials that have arrived meanwhile."""
+        self._setup = order
+        try:
+            self._trainer = self._make_trainer(order.problem)
+        finally:
+            with self._preparing:
+                waiting = self._unprepared.popleft()
+        for population in waiting:
+            self._trainer.prepare(population.trials)
 
     def _drain_queue(self) -> tuple[int, ...]:
         """Empty the queue of trials; returns their numbers."""
+        with self._preparing:
+            self._unprepared = deque([] for _ in self._unprepared)
         waiting = []
         with suppress(queue.Empty):
             while True:
@@ -153,8 +181,7 @@ class Worker:
             case InspectionRequest():
                 self.send(_inspect(order))
             case Setup():
-                self._setup = order
-                self._trainer = self._make_trainer(order.problem)
+                self._set_up(order)
             case FinalFitRequest():
                 self.send(fit_final_model(self._make_trainer(order.problem), order))
             case LockedPredictionRequest():
