@@ -535,6 +535,28 @@ def test_a_lane_whose_model_raises_while_it_is_traced_fails_alone(tmp_path: Path
     assert "\n" not in (results[1].error or "")
 
 
+HIDING = """
+import math
+import keras
+
+def build(params, inputs, outputs):
+    x = first = keras.Input(inputs)
+    x = keras.layers.Dense(int(math.sqrt(params["units"])), "relu")(x)
+    return keras.Model(first, keras.layers.Dense(outputs.units, outputs.activation)(x))
+"""
+
+
+def test_batch_sizes_share_a_program_also_where_each_trial_has_a_network_of_its_own(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.py").write_text(HIDING)
+    problem = replace(mixed_problem(), model=f"{tmp_path / 'mine.py'}:build")
+    engine = engine_of(VectorizedTrainer(problem, placement="batch"))
+    trials = [spec(n, units=8, batch_size=size) for n, size in enumerate(SIZES["batch_size"])]
+    assert 1 == len({engine.factory.key(engine._make_entry(trial, 1)) for trial in trials})
+    assert 2 == engine.templates.built
+
+
 @pytest.mark.long
 def test_smaller_populations_share_the_program_of_larger_ones() -> None:
     trainer = VectorizedTrainer(first_fold(separable()), placement="batch")

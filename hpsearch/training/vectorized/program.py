@@ -143,7 +143,8 @@ class Recipe:
         self.shapes = [(network.size,)] if self.flat else [v.shape for v in network.trainable]
         self.masks = make_masks(network.strengths, self.rows * network.max_dense_inputs)
         self.evaluate_key = f"{network.structure}|{objective.structure}|{scaling}|{transforms}"
-        self.train_key = f"{self.evaluate_key}|{update.structure}|{self.rows}|{chunk}|{steps}"
+        self.structure_key = f"{self.evaluate_key}|{update.structure}|{steps}"  # of any batch size
+        self.train_key = f"{self.structure_key}|{self.rows}|{chunk}"
 
     @property
     def strengths(self) -> Sequence[float]:

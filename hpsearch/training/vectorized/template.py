@@ -73,8 +73,8 @@ class Template:
 
     @property
     def key(self) -> str:
-        """The key of its programs; equal for templates that compute the same."""
-        return self.recipe.train_key
+        """The key of its programs; equal for templates that compute the same, with any batches."""
+        return self.recipe.structure_key
 
     @property
     def initializers(self) -> list[Any]:
