@@ -76,8 +76,21 @@ def test_only_epochs_that_are_needed_in_any_case_are_trained_ahead(
     trainer.prepare([trial])
     assert epochs == prepared_run(trainer, trial)[1].submitted
     monkeypatch.setattr(thread_trainer, "AHEAD_WEIGHTS", 100)
-    trainer.prepare([replace(trial, attempt=1)])
-    assert not prepared_run(trainer, replace(trial, attempt=1))[1].submitted
+    trainer.prepare([replace(trial, number=1)])
+    assert not prepared_run(trainer, replace(trial, number=1))[1].submitted
+
+
+def test_none_trains_ahead_while_a_trial_that_lost_its_worker_is_there() -> None:
+    """Its next loss would else be blamed on the running one, or that of another on it."""
+    trainer = VectorizedTrainer(separable(), earlier=compiled())
+    lost, *others = (replace(spec(n, n, 2), attempt=int(n == 0)) for n in range(3))
+    trainer.prepare([lost])
+    trainer.prepare(others[:1])
+    for trial in (lost, others[0]):
+        assert not prepared_run(trainer, trial)[1].submitted
+    assert "COMPLETE" == run(trainer, [lost])[1][0].state
+    trainer.prepare(others[1:])
+    assert 2 == prepared_run(trainer, others[1])[1].submitted
 
 
 def test_a_pool_runs_tasks_of_earlier_turns_first() -> None:

@@ -68,16 +68,27 @@ class ThreadTrainer:
         self._starting = ThreadPoolExecutor(1, thread_name_prefix="start")
         self._prepared: dict[Key, Future[list[TrialRun | TrialResult]]] = {}
         self._turns = itertools.count()  # of populations
+        # Populations with a trial that lost its worker. Until they end, none is trained ahead, so
+        # that another loss is that of the running one.
+        self._retried: set[Key] = set()
 
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
         """Compile the programs of later trials, and train these ahead; returns immediately."""
         key = _population_key(trials)
+        if any(trial.attempt for trial in trials):
+            self._retried.add(key)
         if key not in self._prepared:
             made = self._ahead.submit(self._compile_ahead, tuple(trials))
             self._prepared[key] = self._starting.submit(self._start_ahead, made)
 
     def train(self, trials: Sequence[TrialSpec]) -> ReportGenerator:
         """See `trainer.Trainer.train`."""
+        try:
+            yield from self._train_population(trials)
+        finally:
+            self._retried.discard(_population_key(trials))
+
+    def _train_population(self, trials: Sequence[TrialSpec]) -> ReportGenerator:
         made = self._trial_runs(trials)
         yield from (m for m in made if isinstance(m, TrialResult))
         running = _only_runs(made)
@@ -147,7 +158,7 @@ class ThreadTrainer:
         with suppress(Exception):  # see `_compile_ahead`
             self._engine.wait_for_programs(ready)
             n_weights = sum(trial_run.recipe.network.size for trial_run in ready)
-            if n_weights * len(self.problem.folds) <= AHEAD_WEIGHTS:
+            if not self._retried and n_weights * len(self.problem.folds) <= AHEAD_WEIGHTS:
                 for trial_run in ready:
                     self._train_ahead(trial_run)
         return trial_runs
