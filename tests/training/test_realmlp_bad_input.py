@@ -1,4 +1,4 @@
-"""RealMLP, TabM and embeddings on degenerate columns: finite scores."""
+"""RealMLP, TabM and the `mlp` with embeddings on degenerate columns: finite scores."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from hpsearch.trial import TrialResult, TrialSpec
 
 SMALL = {"layers": 1, "units": 4, "batch_size": 8, "embedding_frequencies": 2}
 SMALL_TABM = {"layers": 1, "units": 32, "batch_size": 8, "members": 4}
+SMALL_MLP = {"layers": 1, "units": 4, "batch_size": 8, "activation": "gelu"}
 
 
 def make_problem(
@@ -68,7 +69,17 @@ def constant_in_a_fold() -> Problem:
     return make_problem(numbers, numbers[:, 2])
 
 
+def without_a_value() -> Problem:
+    numbers = drawn(40, 2)
+    numbers[:, 0] = np.nan
+    return make_problem(numbers, numbers[:, 1])
+
+
 CASES: dict[str, Any] = {
+    "a column without a value": without_a_value,
+    "150 categories": lambda: make_problem(
+        drawn(300, 1), drawn(300, 1)[:, 0], codes=np.arange(300.0) % 150, n=150
+    ),
     "a column constant in a fold's training rows": constant_in_a_fold,
     "12 rows, fewer than bins": lambda: make_problem(drawn(12, 2), drawn(12, 1)[:, 0]),
     "one category only": lambda: make_problem(drawn(40, 1), drawn(40, 1)[:, 0], codes=np.zeros(40)),
@@ -97,12 +108,20 @@ def test_scores_and_answers_are_finite(case: str, embedding: str) -> None:
         assert target.max() >= answers.max()
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", long_unless({"a column constant in a fold's training rows"}.__contains__, CASES)
+)
 def test_scores_of_tabm_are_finite(case: str) -> None:
     usual = {**make_training_defaults("tabm", "regression"), "scaling": "robust_clip"}
     problem = replace(CASES[case](), model="tabm", fixed_params=usual)
     train_finite(problem, TrialSpec(0, SMALL_TABM, seed=1, epochs=4))
+
+
+@pytest.mark.parametrize("embedding", [pytest.param("plr", marks=pytest.mark.long), "piecewise"])
+@pytest.mark.parametrize("case", long_unless({"a column without a value"}.__contains__, CASES))
+def test_scores_of_the_mlp_with_embeddings_are_finite(case: str, embedding: str) -> None:
+    problem = replace(CASES[case](), model="mlp", fixed_params={})
+    train_finite(problem, TrialSpec(0, {**SMALL_MLP, "embedding": embedding}, seed=1, epochs=4))
 
 
 def train_finite(problem: Problem, spec: TrialSpec) -> TrialResult:
