@@ -269,6 +269,18 @@ def test_an_ensemble_is_one_keras_model(ensemble):
     assert np.isfinite(answer).all()
 
 
+def test_an_ensemble_that_answers_too_slowly_gives_way_to_its_best_trial(
+    ensemble, tmp_path, caplog
+):
+    root, spec, first = ensemble
+    shutil.copytree(root / "mlruns", tmp_path / "limited" / "mlruns")
+    limited = {**spec, "selection": {**spec["selection"], "max_ms_per_row": 1e-9}}
+    with training_inline():
+        result = hpsearch.tune(limited, root=tmp_path / "limited", offline=True)
+    assert {first.best.trial} == {member["trial"] for member in result.members}
+    assert "an ensemble of 2 trials takes" in caplog.text
+
+
 def test_a_study_that_ended_is_not_chosen_and_fitted_again(ensemble):
     root, spec, first = ensemble
     journal = root / "mlruns" / "studies" / "together" / "journal.jsonl"
