@@ -13,7 +13,6 @@ from ..reporting.progress import (
     Progress,
     SilentDisplay,
     format_duration,
-    format_result,
 )
 from .terminal import make_console, print_line
 
@@ -41,7 +40,7 @@ class LiveDisplay(SilentDisplay):
         if isinstance(event, TrialAsked):
             self._is_starting = False
         if isinstance(event, TrialFinished) and event.time >= self._began:
-            self._live.console.print(format_result(event), highlight=False)
+            self._live.console.print(self._progress.format_result(event), highlight=False)
 
     def _render(self) -> Any:
         """Render the block; empty on an error, since Rich calls this from its own thread."""

@@ -153,13 +153,23 @@ class Progress:
     def _format_params(self, trial: int) -> str:
         return format_params(self._history.last[trial].params)
 
+    def format_result(self, event: TrialFinished) -> str:
+        """Format the end of a trial on one line."""
+        score = "" if event.score is None else f" {event.score:.4f}"
+        spread = "" if event.score is None or event.spread is None else f" ± {event.spread:.4f}"
+        error = f" {event.error}" if event.error else ""
+        return (
+            f"trial {event.trial} {event.state}{score}{spread}{error}{self._format_limits(event)}"
+        )
 
-def format_result(event: TrialFinished) -> str:
-    """Format the end of a trial on one line."""
-    score = "" if event.score is None else f" {event.score:.4f}"
-    spread = "" if event.score is None or event.spread is None else f" ± {event.spread:.4f}"
-    error = f" {event.error}" if event.error else ""
-    return f"trial {event.trial} {event.state}{score}{spread}{error}"
+    def _format_limits(self, event: TrialFinished) -> str:
+        """Format the limits that a complete trial violates, so that it cannot be the best."""
+        history = self._history
+        if event.state != "COMPLETE":
+            return ""
+        values = history.violations(history.last[event.trial]) or []
+        broken = [str(limit) for limit, v in zip(history.limits, values, strict=False) if v > 0]
+        return f", violates {' and '.join(broken)}" if broken else ""
 
 
 class Display(Protocol):
@@ -241,7 +251,8 @@ class LineDisplay(SilentDisplay):
             case StudyUnpaused():
                 self._write("continued")
             case TrialFinished():
-                self._write(f"{format_result(event)} · {self._progress.format_headline()}")
+                result = self._progress.format_result(event)
+                self._write(f"{result} · {self._progress.format_headline()}")
             case TrainerChanged():
                 self._write(f"trainer: {event.trainer} ({event.reason})")
             case SearchEnded():

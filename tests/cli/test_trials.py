@@ -22,6 +22,7 @@ from hpsearch.events import (
 from hpsearch.history import load_history
 from hpsearch.reporting.progress import LineDisplay, Progress
 from hpsearch.reporting.study_follower import PHASES
+from hpsearch.trial import Limit
 
 
 @pytest.fixture
@@ -125,6 +126,23 @@ def test_top_shows_pruned_trials_if_asked(run, tmp_path):
     lines = [line for line in shown.splitlines() if line.strip().startswith("pruned ")]
     assert len(pruned) == len(lines)
     assert "the winner is better than logistic regression, on the locked rows" in shown
+
+
+def test_a_complete_trial_beyond_a_limit_says_so_where_it_ends():
+    lines = []
+    display = LineDisplay(Progress(2), lines.append)
+    limits = [Limit("parameters", 900, is_upper=True)]
+    display.listen(StudyCreated(limits=limits, time=10**13))
+    for number, parameters in enumerate((1000, 900)):
+        display.listen(
+            TrialAsked(trial=number, attempt=0, params={}, seed=1, epochs=5, time=10**13)
+        )
+        result = {"state": "COMPLETE", "score": 0.5, "spread": 0.1, "trainer": "vectorized"}
+        result["measured"] = {"parameters": parameters}
+        display.listen(TrialFinished(trial=number, attempt=0, **result, time=10**13))
+    over, within = lines[-2:]
+    assert over.startswith("trial 0 COMPLETE 0.5000 ± 0.1000, violates parameters <= 900 · 1/2")
+    assert within.startswith("trial 1 COMPLETE 0.5000 ± 0.1000 · 2/2 trials · best ")
 
 
 def test_every_phase_of_a_study_is_named_and_counted():
