@@ -7,6 +7,7 @@ coordinator: a thread reads the input and detects that it closes.
 
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import sys
@@ -246,6 +247,7 @@ def main() -> None:
     threading.Thread(target=worker.listen_or_die, daemon=True).start()
     import_keras()  # takes seconds, while the coordinator reads the data
     ignore_clear_session()
+    gc.freeze()  # the garbage collector need not look at the libraries' objects again and again
     worker.run_orders()
     os._exit(0)  # does not wait for JAX's and TensorFlow's threads
 

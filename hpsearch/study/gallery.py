@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import HpsearchError, JournalError
 from ..events import CURVES, Event, PlotsDrawn
+from ..gc_pause import pause_gc
 from ..history import History, load_condensed_history, load_history
 from ..journal import Journal
 
@@ -85,7 +86,8 @@ class Gallery:
     def _draw_safely(self, name: str, draw: Callable[[], Any]) -> None:
         self._done.add(name)
         try:
-            drawn = draw()
+            with pause_gc():  # plotting libraries are imported; what they leave is little
+                drawn = draw()
         except Exception as error:  # plotting libraries may raise anything
             reason = error.strerror if isinstance(error, OSError) else None
             self.failed[name] = reason or f"{type(error).__name__}: {error}"

@@ -18,6 +18,7 @@ from ...data import TestRows
 from ...data.columns import ColumnInput
 from ...data.schema import Schema
 from ...data.target_transform import apply_target_transforms, inverse_transform_target
+from ...gc_pause import pause_gc
 from ...training.problem import Problem
 from .holdout_metrics import compute_or_warn
 
@@ -151,6 +152,7 @@ def _count_words(tokens: np.ndarray) -> Any:
     return normalize(counts)
 
 
+@pause_gc()  # scikit-learn is imported
 def make_estimators(task: str, *, sparse: bool = False) -> dict[str, Any]:
     """Make the estimators of a task by name, with scikit-learn's defaults.
 
