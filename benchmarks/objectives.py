@@ -28,6 +28,7 @@ from hpsearch.search.pruners import SEVERAL_OBJECTIVES
 from hpsearch.trial import EpochReport
 
 FULL_TRAININGS = 40
+TRAININGS = (10, 20, FULL_TRAININGS)  # at which the table has the hypervolume
 SAMPLERS = ("random", "gp", "nsga2")
 PRUNERS = ("none", *SEVERAL_OBJECTIVES)
 PAIRS = tuple(f"{sampler} + {pruner}" for sampler in SAMPLERS for pruner in PRUNERS)
@@ -147,14 +148,17 @@ def read(results: Path) -> list[dict[str, Any]]:
 def show(results: Path) -> None:
     """Print the table."""
     rows = {(r["task"], r["pair"], r["seed"]): r["volumes"] for r in read(results)}
-    print("| pair | runs | hypervolume at the end | times fewer epochs | reached it |")
-    print("|---|---|---|---|---|")
+    heads = " | ".join(map(str, TRAININGS))
+    print(
+        f"| pair | runs | hypervolume at {heads} full trainings | times fewer epochs | reached it |"
+    )
+    print(f"|---|---|{'---|' * len(TRAININGS)}---|---|")
     for pair in PAIRS:
         alone_of = f"{pair.split(' + ')[0]} + none"
         found = [(k, v) for k, v in rows.items() if k[1] == pair and (k[0], alone_of, k[2]) in rows]
         if not found:
             continue
-        last = [value_at(volumes, FULL_TRAININGS * EPOCHS) for _, volumes in found]
+        means = [np.mean([value_at(v, n * EPOCHS) for _, v in found]) for n in TRAININGS]
         factors = []
         for (task, _, seed), volumes in found:
             alone = rows[task, alone_of, seed]
@@ -163,7 +167,8 @@ def show(results: Path) -> None:
             factors.append(first_at(alone, wanted) / needed)
         reached = sum(f > 0 for f in factors)
         print(
-            f"| {pair} | {len(found)} | {np.mean(last):.3f} | {np.median(factors):.1f} "
+            f"| {pair} | {len(found)} | {' | '.join(f'{m:.3f}' for m in means)} "
+            f"| {np.median(factors):.1f} "
             f"| {reached} of {len(found)} |"
         )
 

@@ -293,7 +293,7 @@ def table(args: argparse.Namespace) -> None:
     runs as others are left to a table of their own.
     """
     results = read_results(args.results)
-    for batch in (1, 8):
+    for batch in sorted({key.batch for key in results}):
         rows = [s for s in SAMPLERS if runs_of(results, s, batch)]
         most = max((runs_of(results, s, batch) for s in rows), default=0)
         full = [s for s in rows if 2 * runs_of(results, s, batch) >= most]
