@@ -110,14 +110,30 @@ def _check_pixels(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def decode_image(file: Any, mode: str, size: Sequence[int]) -> np.ndarray:
     """Decode an image file, (height, width) or (height, width, 3) uint8.
 
+    Of numbers of 16 bits, the upper 8 are used, as TensorFlow does.
+
     Raises:
         OSError, ValueError, SyntaxError: If it is damaged or no image.
     """
     from PIL import Image
 
-    with Image.open(file) as image:
-        image.load()
-        decoded = image.convert(mode)
+    try:
+        with Image.open(file) as image:
+            image.load()
+            decoded = _reduce_depth(image).convert(mode)
+    except Image.DecompressionBombError as error:
+        raise ValueError(str(error)) from None
     if (decoded.height, decoded.width) != tuple(size):
         decoded = decoded.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(decoded)
+
+
+def _reduce_depth(image: Any) -> Any:
+    """Return an image of 8 bits per channel; `convert` would make all larger numbers white."""
+    from PIL import Image
+
+    if image.mode in ("I", "F"):
+        raise ValueError(f"pixels of mode {image.mode}; 8 or 16 bits are read")
+    if not image.mode.startswith("I;16"):
+        return image
+    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))

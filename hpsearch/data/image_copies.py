@@ -22,6 +22,7 @@ from .address_cache import DRAFT
 FOLDER = "images"  # below the folder of copies
 MAX_COPIES = 8  # those used least recently are removed
 KEY_LENGTH = 16
+DECODER = 2  # raised when `image_cells.decode_image` gives other pixels for a file
 
 
 def load_pixels(
@@ -40,7 +41,7 @@ def load_pixels(
     """
     if folder is None:
         return decode()
-    known = [f"{shape} pillow {metadata.version('pillow')}", *digests]
+    known = [f"{shape} decoder {DECODER} pillow {metadata.version('pillow')}", *digests]
     key = hashlib.sha256("\n".join(known).encode()).hexdigest()[:KEY_LENGTH]
     for path in folder.glob(f"{key}-*.npy"):
         with suppress(OSError, ValueError):

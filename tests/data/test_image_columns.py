@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 from hpsearch.data import image_files
-from hpsearch.data.image_cells import decode_images
+from hpsearch.data.image_cells import decode_image, decode_images
 from hpsearch.data.image_copies import list_copies
 from hpsearch.data.image_files import are_image_paths, find_image_folder, resolve_paths
 from hpsearch.data.schema import Schema
@@ -53,6 +55,13 @@ def test_images_are_read_resized_and_named_beside_the_table(load_file: Any, phot
     np.testing.assert_array_equal(
         dataset.features[:, 1:], statistics.apply(dataset.features)[:, 1:]
     )
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_the_upper_half_of_16_bits_is_read(tmp_path: Path, mode: str) -> None:
+    Image.fromarray(np.full((4, 6), 200 * 256 + 9, np.uint16)).save(tmp_path / "deep.png")
+    pixels = decode_image(tmp_path / "deep.png", mode, (4, 6))
+    assert (200, 200) == (pixels.min(), pixels.max())
 
 
 def test_the_fingerprint_covers_the_contents(load_file: Any, photos: str, tmp_path: Path) -> None:
@@ -110,6 +119,7 @@ def test_a_copy_that_another_study_removes_meanwhile_is_left_out(tmp_path: Path)
         ("photos/none.png", None, "row 2: photos/none.png: there is no such file"),
         ("photos/bad.png", b"no image", "row 2: photos/bad.png: not readable as an image"),
         ("photos/cut.png", "cut", "row 2: photos/cut.png: not readable as an image"),
+        ("photos/vast.png", "vast", "row 2: photos/vast.png: not readable .*exceeds limit"),
         ("", None, "row 2: no path"),
     ],
 )
@@ -118,6 +128,10 @@ def test_a_file_that_is_no_image_is_refused_with_its_row(
 ) -> None:
     if content == "cut":
         content = (tmp_path / "photos" / "1.png").read_bytes()[:48]
+    if content == "vast":  # by its header
+        content = bytearray((tmp_path / "photos" / "1.png").read_bytes())
+        content[16:24] = struct.pack(">II", 50_000, 50_000)
+        content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     if content is not None:
         (tmp_path / cell).write_bytes(content)
     with pytest.raises(DataError, match=said):
