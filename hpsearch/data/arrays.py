@@ -26,6 +26,8 @@ def to_array(values: Any, name: str) -> np.ndarray:
     Raises:
         DataError: If the rows have different shapes; names the first that differs.
     """
+    if hasattr(values, "toarray"):
+        raise DataError(f"{name} is a sparse matrix: give {name}.toarray()")
     try:
         array = np.asarray(values)
     except ValueError:

@@ -31,6 +31,17 @@ SAMPLE_BYTES = 1 << 16  # bytes from which the separator is detected
 BLOCK_BYTES = 8 << 20  # bytes of text parsed per block
 CHUNK_BYTES = 1 << 20  # bytes scanned per chunk
 UTF8_BOM = b"\xef\xbb\xbf"
+OTHER_FORMATS = {  # by how their files begin
+    rb"PK\x03\x04": "a zip archive or an Excel workbook",
+    rb"PAR1|ARROW1": "a Parquet or Arrow file whose name does not end in .parquet or .arrow",
+    rb"ORC": "an ORC file",
+    rb"Obj\x01": "an Avro file",
+    rb"\x89HDF": "an HDF5 file",
+    rb"SQLite format 3\x00": "a SQLite database, whose rows are read by data.source: {sql: …}",
+    rb"\x80[\x02-\x05]": "a pickle, which could run code",
+    rb"\x28\xb5\x2f\xfd|BZh|\xfd7zXZ": "compressed by another method than gzip",
+    rb'\s*(?:\[\s*)?\{\s*"': "JSON",
+}
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -131,8 +142,9 @@ def _refuse_binary(text: bytes) -> None:
         raise DataError("the file is empty")
     if text[:2] in UTF16_BOMS:
         raise DataError("line 1: UTF-16 text. Save it as UTF-8: iconv -f UTF-16 -t UTF-8")
-    if text[:4] == b"PK\x03\x04":
-        raise DataError("a zip archive or an Excel workbook. Save it as CSV or Parquet.")
+    for beginning, format_name in OTHER_FORMATS.items():
+        if re.match(beginning, text):
+            raise DataError(f"{format_name}. Save it as CSV or Parquet.")
 
 
 def _find_line_number(text: bytes, position: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..errors import DataError, first_line
 from .spilled_rows import count_batch_rows
 
 READAHEAD = {"batch_readahead": 2, "fragment_readahead": 1}  # of a dataset's files
@@ -26,7 +27,7 @@ def iter_lazy_frame(value: Any) -> Iterator[Any] | None:
     if isinstance(value, pa.RecordBatchReader):
         return _iter_reader(value)
     if library in ("duckdb", "_duckdb") and hasattr(value, "to_arrow_reader"):
-        return _iter_reader(value.to_arrow_reader(count_batch_rows(len(value.columns))))
+        return _iter_relation(value)
     if library == "polars" and hasattr(value, "collect_batches"):
         return _iter_polars(value)
     if library == "datasets" and not isinstance(value, Mapping) and hasattr(value, "num_rows"):
@@ -40,6 +41,21 @@ def _iter_reader(reader: Any) -> Iterator[Any]:
     yield pa.Table.from_batches([], reader.schema)
     for batch in reader:
         yield pa.Table.from_batches([batch])
+
+
+def _iter_relation(relation: Any) -> Iterator[Any]:
+    """Return the rows of a relation of DuckDB.
+
+    Raises:
+        DataError: If its connection is closed, or its query fails.
+    """
+    try:
+        yield from _iter_reader(relation.to_arrow_reader(count_batch_rows(len(relation.columns))))
+    except Exception as error:  # DuckDB's own
+        raise DataError(
+            f"the relation cannot be computed: {type(error).__name__}: {first_line(error)}; its "
+            "connection has to be open"
+        ) from None
 
 
 def _iter_polars(frame: Any) -> Iterator[Any]:

@@ -104,6 +104,7 @@ def _frame_to_table(frame: Any, drop: Collection[str]) -> Any:
         raise DataError(
             f"got a {type(frame).__name__}: give (X, y), a pandas or Polars DataFrame, an Arrow "
             "table, a frame that offers __arrow_c_stream__, or a data set of batches"
+            f"{_explain_conversion(frame)}"
         )
     names = require_unique_names([str(c) for c in frame.columns])
     arrays = []
@@ -120,6 +121,15 @@ def _frame_to_table(frame: Any, drop: Collection[str]) -> Any:
     return pa.table(arrays, names=names)
 
 
+def _explain_conversion(value: Any) -> str:
+    """Explain how rows of another kind are given; empty if it is unknown."""
+    if isinstance(value, str | Path):
+        return "; a path is declared as data.source"
+    if isinstance(value, Mapping | list):
+        return "; pandas.DataFrame(…) makes a frame of it"
+    return ""
+
+
 def collect_frame(value: Any) -> Any:
     """Convert a frame of a library other than pandas to an Arrow table; return others as they are.
 
@@ -133,6 +143,8 @@ def collect_frame(value: Any) -> Any:
     import pyarrow as pa
 
     library = type(value).__module__.partition(".")[0]
+    if isinstance(value, np.ndarray) and value.dtype.names and value.ndim == 1:
+        return pa.table({n: _cells_to_array(value[n].copy()) for n in value.dtype.names})
     if isinstance(value, pa.Table) or library in ("pandas", "numpy"):
         return value
     if is_spark_frame(value):

@@ -7,6 +7,7 @@ back. The address and the login come from an environment variable and are never 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,11 @@ def _read_database(address: str, text: str, query: QuerySpec, limit: RowLimit) -
                 f"were read, {TRIES} times: {first_line(error)}; the same command continues once "
                 "it holds"
             ) from None
+        hint = "; a query has no parameters: write their values into it"
+        is_bound = re.search(r"\bbind|\bparameter", str(error), re.IGNORECASE)
         raise DataError(
-            f"the database at {query.connection} refuses the query, or is gone: {first_line(error)}"
+            f"the database at {query.connection} refuses the query, or is gone: "
+            f"{first_line(error)}{hint if is_bound else ''}"
         ) from None
 
 

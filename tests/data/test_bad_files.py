@@ -178,3 +178,22 @@ def test_another_encoding_is_refused_with_how_to_convert_it(tmp_path, encoding):
     (tmp_path / "rows.csv").write_bytes("name;y\nOslo;1\nMünchen;2\n".encode(encoding))
     with pytest.raises(DataError, match=r"line 3: byte 0xfc is not UTF-8 text.*iconv"):
         read_source(DataSpec(source="rows.csv"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "format_name"),
+    [
+        (b"ORC\n\x00", "an ORC file"),
+        (b"Obj\x01\x04", "an Avro file"),
+        (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+        (b"PAR1\x15\x04", r"a Parquet or Arrow file whose name"),
+        (b"\x80\x04\x95", "a pickle, which could run code"),
+        (b"\x28\xb5\x2f\xfd\x04", "compressed by another method than gzip"),
+        (b"SQLite format 3\x00", "a SQLite database"),
+        (b'[\n {"a": 1, "y": 0}]', "JSON"),
+        (b'{"a": 1, "y": 0}\n', "JSON"),
+    ],
+)
+def test_a_file_of_another_format_is_refused_by_name(load_file, content, format_name):
+    with pytest.raises(DataError, match=f"{format_name}.*Save it as CSV or Parquet"):
+        load_file(content)

@@ -77,6 +77,7 @@ def test_a_query_gives_the_data_that_an_arrow_table_gives(database, tmp_path):
         ({"sql": "DELETE FROM sales"}, "refuses the query, or is gone"),
         ({"sql": "SELECT 1 AS id) AS t; DELETE FROM sales; --"}, "refuses the query, or is gone"),
         ({"sql": "none.sql"}, "none.sql cannot be read"),
+        ({"sql": "SELECT * FROM sales WHERE id > :low"}, "a query has no parameters: write"),
         (
             {"sql": "SELECT id, CASE id WHEN 3 THEN 'x' ELSE id END AS size, y FROM sales"},
             "column 'size' holds int, str, which cannot be read as one type",

@@ -1,8 +1,10 @@
 """Data frames of other libraries give the same rows as an Arrow table."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import dataset
+from scipy.sparse import coo_matrix
 
 from hpsearch.data.batch_feed import source_from_memory
 from hpsearch.errors import DataError
@@ -69,6 +71,41 @@ def test_a_frame_with_a_doubled_column_is_no_file_with_lines():
     with pytest.raises(DataError, match=r"duplicate column names: 'a' \(columns 1, 2\)") as refused:
         source_from_memory(TABLE.select([0, 1]).rename_columns(["a", "a"]), DataSpec(target="a"))
     assert "line" not in str(refused.value)
+
+
+def test_a_structured_array_is_a_frame():
+    rows = np.array([(1.5, 2, "n"), (2.0, 3, "j")], [("size", "f4"), ("n", "i2"), ("y", "U1")])
+    expected = pa.table(
+        {
+            "size": pa.array([1.5, 2], pa.float32()),
+            "n": pa.array([2, 3], pa.int16()),
+            "y": ["n", "j"],
+        }
+    )
+    for value in (rows, rows.view(np.recarray), (rows[["size", "n"]], rows["y"])):
+        assert expected.equals(read(value))
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        ("rows.csv", "declared as data.source"),
+        ([{"a": 1, "y": 0}], r"pandas\.DataFrame"),
+        ((coo_matrix([[1.0], [2.0]]), [0, 1]), r"X is a sparse matrix: give X\.toarray\(\)"),
+    ],
+)
+def test_rows_that_are_no_frame_are_refused_with_the_remedy(value, remedy):
+    with pytest.raises(DataError, match=remedy):
+        read(value)
+
+
+def test_a_relation_of_a_closed_connection_is_refused():
+    duckdb = pytest.importorskip("duckdb")
+    connection = duckdb.connect()
+    relation = connection.sql("select 1 as size, 2 as y")
+    connection.close()
+    with pytest.raises(DataError, match="its connection has to be open"):
+        read(relation)
 
 
 class DataFrame:
