@@ -50,6 +50,7 @@ from .vocabulary import OTHER_CATEGORY
 MAX_PROBLEMS = 20  # columns named in one error
 MAX_CATEGORIES = 100  # a text column with more must be declared before it is one-hot encoded
 MAX_TOKENS = 200  # of a text that are read, unless declared
+TEXTS_AT_ONCE = 65_536  # whose tokens are counted
 WORDS_OF_TEXT = 4  # words from which a text is read as one
 EXAMINED_TEXTS = 1000
 IMAGE_SIZE, IMAGE_CHANNELS = (64, 64), 3  # unless declared
@@ -342,9 +343,7 @@ def _build_text_column(
     raw: Any, column: Column, spec: ColumnSpec, development: np.ndarray
 ) -> tuple[list[Column], list[str]]:
     """Build a text column that is as wide as the longest text of the development rows."""
-    values, indices = factorize(raw)
-    texts = format_categories(values, column)
-    lengths = np.array([len(tokenize(t)) for t in texts], np.intp)[indices[development]]
+    lengths = _count_tokens(raw, column)[development]
     longest = int(lengths.max(initial=1))
     n_tokens = max(1, min(longest, spec.tokens or MAX_TOKENS))
     column = replace(column, kind="text", format="", indicator=False, shape=(n_tokens,))
@@ -356,6 +355,16 @@ def _build_text_column(
         f"whose rest is not read; data.columns.{column.name}.tokens: {longest} reads all"
     )
     return [column], [reason]
+
+
+def _count_tokens(raw: Any, column: Column) -> np.ndarray:
+    """Count the tokens of each text, some rows at a time, as the rows may be mapped from disk."""
+    counted = [np.empty(0, np.intp)]
+    for start in range(0, len(raw), TEXTS_AT_ONCE):
+        values, indices = factorize(raw[start : start + TEXTS_AT_ONCE])
+        texts = format_categories(values, column)
+        counted.append(np.array([len(tokenize(t)) for t in texts], np.intp)[indices])
+    return np.concatenate(counted)
 
 
 def _build_date_columns(raw: Any, column: Column) -> list[Column]:

@@ -86,13 +86,13 @@ def refuse_unstored(data: DataSpec) -> None:
     Raises:
         DataError: Names it.
     """
-    arrays = [name for name, column in data.columns.items() if column.kind in ("text", "image")]
+    images = [name for name, column in data.columns.items() if column.kind == "image"]
     needs = {
         "data.windows": data.windows is not None,
         "data.forecast": data.forecast is not None,
         "data.shape": data.shape is not None,
         "data.test_source": data.test_source is not None,
-        f"data.columns.{arrays[0]}.kind: text or image" if arrays else "": bool(arrays),
+        f"data.columns.{images[0]}.kind: image" if images else "": bool(images),
     }
     if found := [key for key, is_used in needs.items() if is_used]:
         raise DataError(

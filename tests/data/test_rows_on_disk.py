@@ -10,7 +10,14 @@ import pytest
 from pyarrow import parquet
 from stored_rows import assert_same_rows_on_disk
 
-from hpsearch.data import load, mapped_parquet, row_store, spilled_rows
+from hpsearch.data import (
+    column_inference,
+    load,
+    loading,
+    mapped_parquet,
+    row_store,
+    spilled_rows,
+)
 from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import CrossValidationSpec, DataSpec
 from hpsearch.study.maintenance.source_copies import find_stored_rows
@@ -28,6 +35,7 @@ TABLE = pa.table(
         "embedding": list(RANDOM.normal(size=(N, 3))),
         "address": pa.array([{"lat": i % 7, "city": "ab"[i % 2]} for i in range(N)]),
         "day": pa.array(RANDOM.permutation(N).astype("datetime64[D]")),
+        "note": [" ".join("abcdefg"[: i % 7]) or None for i in range(N)],
         "shop": [f"s{i % 25}" for i in range(N)],
         "y": RANDOM.permutation(np.where(np.arange(N) % 5 == 0, "yes", "no")),
     }
@@ -40,6 +48,7 @@ def small_parts(monkeypatch):
     monkeypatch.setattr(mapped_parquet, "GROUP_COLUMNS", 3)
     monkeypatch.setattr(spilled_rows, "BATCH_ROWS", 100)
     monkeypatch.setattr(row_store, "PART_BYTES", 4096)
+    monkeypatch.setattr(column_inference, "TEXTS_AT_ONCE", 90)
 
 
 @pytest.fixture
@@ -63,6 +72,7 @@ def read(folder: Path, memory_gib: float | None, cv: CrossValidationSpec, **opti
     ("cv", "options"),
     [
         (CrossValidationSpec(folds=3), {}),
+        (CrossValidationSpec(folds=3), {"drop": ["day"], "columns": {"note": {"kind": "text"}}}),
         (CrossValidationSpec(kind="group", group="shop", folds=3), {"scaling": "quantile"}),
         (
             CrossValidationSpec(kind="time_series", time="day", folds=3),
@@ -99,11 +109,12 @@ def test_an_infinite_number_is_refused_with_its_row(folder):
         read(folder, LITTLE, CrossValidationSpec(folds=3))
 
 
-def test_what_needs_all_rows_in_memory_is_refused(folder):
+def test_what_needs_all_rows_in_memory_is_refused(folder, monkeypatch):
     with pytest.raises(DataError, match=r"data\.windows needs them there: leave it out"):
         read(folder, LITTLE, CrossValidationSpec(), windows={"rows": 3})
-    with pytest.raises(DataError, match=r"data\.columns\.colour\.kind: text or image needs"):
-        read(folder, LITTLE, CrossValidationSpec(), columns={"colour": {"kind": "text"}})
+    monkeypatch.setattr(loading, "embed_images", lambda source, *_: source)
+    with pytest.raises(DataError, match=r"data\.columns\.colour\.kind: image needs"):
+        read(folder, LITTLE, CrossValidationSpec(), columns={"colour": {"kind": "image"}})
 
 
 def test_gc_finds_the_stored_rows(folder, tmp_path):
