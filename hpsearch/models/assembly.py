@@ -122,14 +122,16 @@ def _average_networks(
         # Otherwise Keras would export active image augmentation.
         prediction = part.network(seen, training=False)
         if part.link is not None:
-            prediction = keras.layers.Activation(part.link)(prediction)
+            prediction = keras.layers.Activation(part.link, dtype="float32")(prediction)
         if task == "regression":
             prediction = inverse_transform_target(
                 ops, prediction, s.target_center, s.target_scale, transforms
             )
             prediction = clamp_answers(ops, prediction, s.target_range)
         if len(parts) > 1:
-            prediction = keras.layers.Identity(name=MEMBER.format(index))(prediction)
+            prediction = keras.layers.Identity(name=MEMBER.format(index), dtype="float32")(
+                prediction
+            )
             prediction = ops.multiply(prediction, part.weight)
         answer = prediction if answer is None else ops.add(answer, prediction)
     return answer

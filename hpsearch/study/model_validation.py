@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import math
 import random
 import traceback
 from collections.abc import Iterator, Sequence
@@ -181,7 +182,11 @@ def check_metric(file: StudyFile, problem: Problem) -> None:
     weights = None if problem.weights is None else problem.weights[rows]
     try:
         value = problem.objective_metric(truth, guess, weights)
-        float(value)
+        if math.isnan(float(value)):
+            raise SpecError(
+                f"{reference} returns nan for {len(truth)} rows and finite predictions: let it "
+                "return a number"
+            )
     except HpsearchError as error:
         raise file.make_error("objective.metric", str(error)) from None
     except Exception as error:

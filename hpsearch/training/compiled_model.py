@@ -69,6 +69,10 @@ def clone_compiled_optimizer(
 
 def takes_class_indices(loss: Any) -> bool:
     """Whether a loss takes class indices instead of one-hot rows."""
+    import keras
+
+    if isinstance(loss, keras.losses.SparseCategoricalCrossentropy):
+        return True
     name = loss if isinstance(loss, str) else getattr(loss, "name", "")
     return str(name).startswith("sparse_categorical")
 

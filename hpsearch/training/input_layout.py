@@ -74,6 +74,11 @@ def find_layout(
         return tuple(_make_input(problem, name, params) for name in groups)
     if len(inputs) == 1:
         if not groups:
+            if inputs[0].dtype == "string":
+                raise TrainingError(
+                    f"the model's input {inputs[0].name!r} takes strings, but categories reach it "
+                    f"as features of 0 and 1, shape {problem.row_shape}: leave StringLookup out"
+                )
             return ()
         if len(groups) == 1:
             [name] = groups

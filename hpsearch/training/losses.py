@@ -20,7 +20,7 @@ Other losses can be custom functions, `FILE.py:FUNCTION`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -113,7 +113,7 @@ def make_loss(task: str, params: Mapping[str, Value]) -> keras.losses.Loss:
 
     name = str(params.get("loss") or next(iter(LOSSES[task])))
     if is_reference(name):
-        return loss_of_function(load_function(name), name.rpartition(":")[2])
+        return loss_of_function(load_custom_loss(name), name.rpartition(":")[2])
     if levels := parse_pinball(name):
         return loss_of_function(compute_pinball, name, levels=levels)
     arguments: dict[str, Any] = dict(FIXED_ARGUMENTS.get(name, {}))
@@ -125,6 +125,23 @@ def make_loss(task: str, params: Mapping[str, Value]) -> keras.losses.Loss:
     if name == "binary_focal_crossentropy" and "alpha" in arguments:
         arguments["apply_class_balancing"] = True  # otherwise Keras ignores alpha
     return getattr(keras.losses, LOSSES[task][name][0])(**arguments)
+
+
+def load_custom_loss(reference: str) -> Callable[..., Any]:
+    """Load a custom loss, called as `(truth, prediction)`, which returns the loss of each row.
+
+    Of a `keras.losses.Loss`, an instance or its class, this is its `call`.
+
+    Raises:
+        SpecError: If there is no such function, or importing its file fails.
+    """
+    import keras
+
+    found: Any = load_function(reference)
+    if isinstance(found, type) and issubclass(found, keras.losses.Loss):
+        found = found()
+    function: Callable[..., Any] = found.call if isinstance(found, keras.losses.Loss) else found
+    return function
 
 
 def compute_pinball(y_true: Any, y_pred: Any, levels: tuple[float, ...]) -> Any:

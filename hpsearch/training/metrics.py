@@ -21,7 +21,6 @@ import numpy as np
 
 from ..errors import SpecError
 from ..plugins import describe_known, find_object
-from ..spec.function_reference import load_function_once
 from ..spec.pinball import name_pinball, parse_pinball
 from ..trial import Direction
 
@@ -366,25 +365,6 @@ def confusion_matrix(
     table = np.zeros((n_classes, n_classes), int)
     np.add.at(table, tuple(labels), 1)
     return table
-
-
-def load_custom_metric(reference: str, direction: Direction) -> Metric:
-    """Load a custom function, called as `(truth, prediction, weights)`.
-
-    Args:
-        reference: `FILE.py:FUNCTION` or `MODULE:FUNCTION`; the metric has the function's name.
-        direction: Whether larger or smaller values are better.
-
-    Raises:
-        SpecError: If there is no such function.
-    """
-    function = load_function_once(reference)
-
-    def measure(xp: Any, y: Any, p: Any, w: Any) -> Any:
-        return function(y, p, w)
-
-    name = reference.rpartition(":")[2]
-    return Metric(name, direction, (*CLASSIFICATION_TASKS, "regression"), measure, needs_numpy=True)
 
 
 def list_default_metrics(task: str, objective: str) -> tuple[str, ...]:

@@ -28,12 +28,13 @@ from ..models.keras_files import describe_loaded_file
 from ..trial import Value
 from .compiled_model import get_compiled_loss, takes_logits
 from .input_layout import find_layout, list_input_shapes
-from .keras.own_training import find_own_methods
+from .keras.own_training import find_own_methods, find_own_prediction
 from .layer_adaptation import find_refitted_layer
 from .multi_output import concatenate_outputs
 from .own_code import check_saving
 from .phases import find_unmatched
-from .problem import Problem
+from .problem import Problem, explain_output_mismatch
+from .trial_result import summarize_message
 from .weight_initialization import build_blueprint
 
 if TYPE_CHECKING:
@@ -207,6 +208,10 @@ def _build_model(make: Callable[[], Any], model: str) -> keras.Model:
 def _read_facts(model: keras.Model) -> ModelFacts:
     if (empty := find_empty_lookup(model)) is not None:
         raise SpecError(_explain_empty_lookup(empty))
+    if (changed := find_own_prediction(model)) is not None:
+        raise SpecError(
+            f"{changed}, which neither the scores nor a served model call: let call() do its work"
+        )
     own = find_own_methods(model) or find_refitted_layer(model)
     facts = replace(read_model_facts(model), own_training=own)
     if facts.own_training is None:
@@ -218,11 +223,16 @@ def _read_facts(model: keras.Model) -> ModelFacts:
 
 def _with_compiled_facts(facts: ModelFacts, model: keras.Model) -> ModelFacts:
     joined = concatenate_outputs(model)
-    if facts.compiled:
+    if facts.compiled and not (joined is model and _has_several_losses(model)):
         facts = replace(facts, logits=takes_logits(get_compiled_loss(joined)))
     if joined is not model:  # its outputs are served concatenated
         facts = replace(facts, outputs=tuple(joined.outputs[0].shape[1:]))
     return facts
+
+
+def _has_several_losses(model: keras.Model) -> bool:
+    """Whether a model is compiled with a loss for each output; of a subclassed one, they join."""
+    return isinstance(model.loss, list | tuple | Mapping) and len(model.loss) > 1
 
 
 def _call_user_code(model: str, act: Callable[[], Any]) -> Any:
@@ -239,17 +249,21 @@ def _format_user_error(model: str, error: Exception) -> str:
     location = strip_convention(model).rpartition(":")[0]
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == location]
     where = f"{location}:{lines[-1]}" if lines else strip_convention(model)
-    lines_told = [line for line in str(error).strip().splitlines() if line.strip()]
-    if len(lines_told) > 1 and lines_told[0].startswith("Exception encountered when calling"):
-        lines_told = lines_told[1:]  # Keras's frame around the message
-    first = lines_told[0] if lines_told else "no message"
+    first = summarize_message(str(error)) or "no message"
     hint = ""
+    if isinstance(error, AttributeError) and _RecordingParams.__name__ in first:
+        hint = ". The hyperparameters are a dict: params['width']"
     if isinstance(error, KeyError) and lines:
         hint = ", which is not a hyperparameter of the study: add it to search_space"
     if isinstance(error, TypeError) and "positional argument" in first and not lines:
         hint = (
             ". It is called as build(params, inputs, outputs); Keras Tuner's build(hp) is declared "
             "as model: {keras_tuner: FILE.py:FUNCTION}"
+        )
+    if isinstance(error, ValueError) and "same shape up until the last dimension" in first:
+        hint = (
+            ". The target is one-hot: take a categorical loss instead of a sparse one, or compile "
+            "the model with Keras's own"
         )
     hint = hint or describe_loaded_file(error)
     return f"{where}: {type(error).__name__}: {first}{hint}"
@@ -298,10 +312,7 @@ def why_unfit(examined: ModelInspection, problem: Problem) -> str | None:
     if reason := why_input_mismatch(examined, problem.row_shape):
         return reason
     if examined.outputs is not None and examined.outputs != (problem.n_outputs,):
-        return (
-            f"the network's output has shape {(None, *examined.outputs)}, but the task needs "
-            f"(None, {problem.n_outputs}): let the last layer have {problem.n_outputs} units"
-        )
+        return explain_output_mismatch((None, *examined.outputs), problem.n_outputs)
     task, needed = problem.task, make_outputs(problem.task, problem.n_outputs).activation
     for activation in examined.activations:
         if examined.logits:
@@ -320,6 +331,11 @@ def why_unfit(examined: ModelInspection, problem: Problem) -> str | None:
                 f"the output has no activation, but a {task} task needs probabilities: give the "
                 f"last layer activation={needed!r} (outputs.activation), or compile the model "
                 "with a loss that has from_logits=True"
+            )
+        elif task == "multiclass" and activation == "sigmoid":
+            return (
+                "the output is a sigmoid for each class, but the probabilities of a multiclass "
+                f"task add up to 1: give the last layer activation={needed!r}"
             )
         elif task in ("binary", "multilabel") and activation == "softmax":
             return f"the output is a softmax, but a {task} task needs activation={needed!r}"

@@ -10,7 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..compat.keras import compile_settings, is_functional, loss_of_function
+from ..compat.keras import (
+    compile_settings,
+    compute_output_shape,
+    is_functional,
+    loss_of_function,
+)
 from ..errors import TrainingError
 from ..models.members import average_loss, count_members
 
@@ -52,6 +57,27 @@ def concatenate_outputs(model: keras.Model) -> keras.Model:
         loss = sum_losses(losses, [output.shape[-1] for output in outputs], weights)
         joined.compile(model.optimizer, loss, run_eagerly=model.run_eagerly)
     return joined
+
+
+def trace_outputs(model: keras.Model, row_shape: tuple[int, ...]) -> keras.Model:
+    """Return a functional model of a subclassed one with several outputs, or a dict of one.
+
+    A model with one output is returned unchanged.
+    """
+    import keras
+
+    if is_functional(model) or isinstance(model, keras.Sequential):
+        return model
+    shape = compute_output_shape(model, row_shape)
+    if isinstance(shape, tuple) and not any(isinstance(part, tuple) for part in shape):
+        return model
+    given = keras.Input(row_shape)
+    traced = keras.Model(given, model(given), name=model.name)
+    if model.compiled:
+        weights = compile_settings(model).get("loss_weights")
+        again = {"loss_weights": weights, "run_eagerly": model.run_eagerly}
+        traced.compile(model.optimizer, model.loss, **again)
+    return traced
 
 
 def get_output_widths(model: keras.Model) -> tuple[int, ...]:

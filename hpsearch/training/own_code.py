@@ -24,6 +24,7 @@ from ..trial import Value
 from .input_layout import find_layout, list_input_shapes
 from .latency import BATCH_ROWS
 from .problem import Problem, derive_build_seed
+from .trial_result import summarize_message
 
 if TYPE_CHECKING:
     import keras
@@ -124,8 +125,8 @@ def check_saving(problem: Problem, params: Mapping[str, Value]) -> None:
             model.save(path)
             opened = open_saved_model(path, problem)
         except Exception as error:
-            first_line, *_ = [*str(error).strip().splitlines(), "no message"]
+            reason = summarize_message(str(error)) or "no message"
             raise TrainingError(
-                f"the model cannot be saved and opened again: {type(error).__name__}: {first_line}"
+                f"the model cannot be saved and opened again: {type(error).__name__}: {reason}"
             ) from error
         require_same_answers(model, opened)

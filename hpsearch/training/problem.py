@@ -27,10 +27,11 @@ from ..spec.function_reference import resolve_reference
 from ..spec.type_coercion import resolve_params
 from ..trial import Direction, Value, derive_seed
 from .batching import batch_size
+from .custom_metric import load_custom_metric
 from .input_layout import find_layout, join_inputs, list_input_shapes
 from .layer_adaptation import prepare_adaptation
-from .metrics import Metric, get_metric, load_custom_metric
-from .multi_output import concatenate_outputs
+from .metrics import Metric, get_metric
+from .multi_output import concatenate_outputs, trace_outputs
 from .phases import Phase
 
 if TYPE_CHECKING:
@@ -131,9 +132,11 @@ class Problem:
 
     def join(self, own: keras.Model, params: Mapping[str, Value]) -> keras.Model:
         """Return a model with one input and one output, which shares the weights of `own`."""
-        network = concatenate_outputs(own)
         layout = find_layout(self, own, self.resolve(params))
-        return join_inputs(network, layout, self.row_shape) if layout else network
+        if not layout:
+            return concatenate_outputs(trace_outputs(own, self.row_shape))
+        joined = join_inputs(concatenate_outputs(own), layout, self.row_shape)
+        return concatenate_outputs(joined)  # those of a subclassed model
 
     @property
     def array_inputs(self) -> tuple[ColumnInput, ...]:
@@ -197,10 +200,7 @@ class Problem:
             TrainingError: With both shapes.
         """
         if shape != (None, members * self.n_outputs):
-            raise TrainingError(
-                f"the network's output has shape {shape}, but the task needs "
-                f"(None, {self.n_outputs}): let the last layer have {self.n_outputs} units."
-            )
+            raise TrainingError(explain_output_mismatch(shape, self.n_outputs))
 
     def resolve(self, params: Mapping[str, Value]) -> dict[str, Value]:
         """Return a trial's hyperparameters as they are trained, fixed ones included.
@@ -264,6 +264,19 @@ class Problem:
     def n_outputs(self) -> int:
         """Units of the network's last layer."""
         return int(self.target.shape[1])
+
+
+def explain_output_mismatch(shape: Any, n_outputs: int) -> str:
+    """Explain an output shape that differs from the targets', and what to do."""
+    message = f"the network's output has shape {shape}, but the task needs (None, {n_outputs}): "
+    if len(shape) == 1:
+        return f"{message}keep the axis of the units, which a squeeze has removed"
+    if len(shape) > 2 and not isinstance(shape[0], tuple):
+        return f"{message}put Flatten or a pooling layer before the last layer"
+    return (
+        f"{message}let the last layer have {n_outputs} units. Several outputs are taken side by "
+        "side, one for each column of the target"
+    )
 
 
 def derive_build_seed(seed: int) -> int:

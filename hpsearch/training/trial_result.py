@@ -21,7 +21,9 @@ from .problem import EarlyStopping, Problem
 
 ANSI_STYLE = re.compile(r"\x1b\[[0-9;]*m")  # Keras prints a layer's error in bold
 KERAS_WRAPPER = re.compile(r"Exception encountered when calling (?P<layer>.*?)\.?")
+KERAS_LEAD = "Error encountered:"  # ends the first line of another wrapper
 PROBABILITY_TOLERANCE = 1e-5  # tolerance of probabilities beyond 0 and 1
+SUM_TOLERANCE = 0.05  # of the probabilities of a row's classes, which may be bfloat16
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +128,23 @@ def why_output_unfit(task: str, predictions: Sequence[np.ndarray]) -> str | None
     if not len(values) or (
         values.min() >= -PROBABILITY_TOLERANCE and values.max() <= 1 + PROBABILITY_TOLERANCE
     ):
-        return None
+        return _explain_sums(predictions) if task == "multiclass" else None
     activation = "softmax" if task == "multiclass" else "sigmoid"
     return (
         f"the network answers with values from {values.min():.3g} to {values.max():.3g}, but a "
         f"{task} task needs probabilities: give the last layer activation={activation!r}, or "
         "compile the model with a loss that has from_logits=True"
+    )
+
+
+def _explain_sums(predictions: Sequence[np.ndarray]) -> str | None:
+    """Explain that the probabilities of the classes do not add up to 1; None if they do."""
+    sums = np.concatenate([table.sum(axis=1, dtype=np.float64) for table in predictions])
+    if not (np.abs(sums - 1) > SUM_TOLERANCE).any():  # NaN: told elsewhere
+        return None
+    return (
+        f"the network's probabilities of a row's classes add up to numbers from {sums.min():.3g} "
+        f"to {sums.max():.3g}, not to 1: give the last layer activation='softmax'"
     )
 
 
@@ -196,10 +209,15 @@ def summarize_message(text: str) -> str:
         >>> summarize_message("Exception encountered when calling A.call().\\n\\nno")
         'A.call(): no'
     """
-    lines = [line for line in ANSI_STYLE.sub("", text).splitlines() if line.strip()]
-    if len(lines) > 1 and (found := KERAS_WRAPPER.fullmatch(lines[0].strip())):
-        return f"{found['layer']}: {lines[1].strip()}"
-    return lines[0].strip() if lines else ""
+    lines = [line.strip() for line in ANSI_STYLE.sub("", text).splitlines() if line.strip()]
+    layer = ""
+    while len(lines) > 1:
+        if found := KERAS_WRAPPER.fullmatch(lines[0]):
+            layer = f"{found['layer']}: "
+        elif not lines[0].endswith(KERAS_LEAD):
+            break
+        del lines[0]
+    return layer + lines[0] if lines else ""
 
 
 def _orient_curve(curve: np.ndarray, direction: Direction) -> np.ndarray:

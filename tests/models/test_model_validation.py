@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from keras.src.backend.common import global_state
 
-from hpsearch.errors import HpsearchError, SpecError
+from hpsearch.errors import HpsearchError, SpecError, UnsuitableError
 from hpsearch.spec.study_file import StudyFile, load_dict
 from hpsearch.study.model_validation import check_metric
 from hpsearch.training.keras.keras_fit import KerasFitTrainer
@@ -69,6 +69,13 @@ def examined(function: str, task: Any = "binary") -> ModelInspection:
         ("two_inputs", r"has the name of no column and of no group of data.inputs"),
         ("wide_output", r"output has shape \(None, 7\), but the task needs \(None, 1\)"),
         ("other_input", r"takes 30 features, .* but the data have 5"),
+        ("squeezed", r"shape \(None,\), .* keep the axis of the units"),
+        ("sequence", r"shape \(None, 5, 1\), .* put Flatten or a pooling layer"),
+        ("strings", r"input 'color' takes strings, .* features of 0 and 1, shape \(5,\): leave"),
+        ("attribute", r"AttributeError: .* The hyperparameters are a dict: params\['width'\]"),
+        ("misspelt_call", r"AttributeError: Misspelt.call\(\): .*no attribute 'dense_of_no_name'"),
+        ("own_predict_step", r"Inverted has a custom predict_step, which neither the scores nor"),
+        ("infinite_loss", "loss of the first rows is nan: see that it takes"),
     ],
 )
 def test_a_model_with_a_mistake_is_refused_with_the_remedy(function: str, told: str) -> None:
@@ -83,6 +90,9 @@ def test_a_model_with_a_mistake_is_refused_with_the_remedy(function: str, told: 
         ("without_activation", "multiclass", "activation='softmax'"),
         ("without_activation", "multilabel", "activation='sigmoid'"),
         ("softmax_of_one", "multilabel", "is a softmax, but a multilabel"),
+        ("sigmoid", "multiclass", "is a sigmoid for each class, .* activation='softmax'"),
+        ("hidden_sigmoid", "multiclass", "add up to numbers from .* not to 1: give the last"),
+        ("own_sparse_loss", "multiclass", "The target is one-hot: take a categorical loss"),
     ],
 )
 def test_the_activation_is_held_against_the_task(function: str, task: str, told: str) -> None:
@@ -90,9 +100,18 @@ def test_the_activation_is_held_against_the_task(function: str, task: str, told:
         examined(function, task)
 
 
-@pytest.mark.parametrize("function", ["fine", "logits", "own_loss"])
-def test_a_model_without_a_mistake_passes(function: str) -> None:
-    assert () == examined(function).notes
+@pytest.mark.parametrize(
+    ("function", "task"),
+    [
+        ("fine", "binary"),
+        ("logits", "binary"),
+        ("own_loss", "binary"),
+        ("loss_of_a_partial", "binary"),
+        ("sparse_loss_of_a_name", "multiclass"),
+    ],
+)
+def test_a_model_without_a_mistake_passes(function: str, task: str) -> None:
+    assert () == examined(function, task).notes
 
 
 def test_a_normalization_without_statistics_is_noted() -> None:
@@ -140,9 +159,22 @@ def test_a_loss_of_another_signature_is_refused(loss: str, told: str, model: str
         inspect_model(problem, [{**POINTS[0], "units": 4}], [f"{FILE}:{loss}"])
 
 
-def test_a_loss_of_ones_own_passes() -> None:
-    loss = f"{FILE}:each_row"
+@pytest.mark.parametrize("name", ["each_row", "Squares", "SQUARES"])
+def test_a_loss_of_ones_own_passes(name: str) -> None:
+    loss = f"{FILE}:{name}"
     inspect_model(replace(problem_of("fine"), model="mlp"), [{"units": 4, "loss": loss}], [loss])
+
+
+def test_a_callback_that_would_mix_folds_is_refused() -> None:
+    problem = replace(problem_of("fine"), callbacks=(f"{FILE}:backup",))
+    with pytest.raises(HpsearchError, match=r"^/.*:backup: BackupAndRestore would let a fold"):
+        inspect_model(problem, POINTS)
+
+
+def test_a_layer_that_no_program_can_contain_is_for_the_other_trainer() -> None:
+    problem = replace(make_problem(), model=f"{FILE}:hashing")
+    with pytest.raises(UnsuitableError, match="looks values up outside of compiled programs"):
+        [*VectorizedTrainer(problem).train([TrialSpec(0, {}, seed=1, epochs=1)])]
 
 
 METRICS = """
@@ -152,6 +184,7 @@ def raising(truth, prediction, weights):
     return truth["a"]
 def table(truth, prediction, weights): return prediction
 def nothing(truth, prediction, weights): return None
+def undefined(truth, prediction, weights): return float("nan")
 """
 
 
@@ -163,6 +196,7 @@ def nothing(truth, prediction, weights): return None
         ("raising", r"metrics.py:5: IndexError: only integers"),
         ("table", "TypeError: only"),
         ("nothing", "TypeError: float"),
+        ("undefined", "undefined returns nan for 30 rows"),
     ],
 )
 def test_a_metric_is_called_once_before_the_first_trial(

@@ -1,5 +1,7 @@
 """Models with one typical mistake each."""
 
+from functools import partial
+
 import keras
 
 L = keras.layers
@@ -57,6 +59,26 @@ def sigmoid(params, inputs, outputs):
     return keras.Model(first, head(first, outputs, activation="sigmoid"))
 
 
+def hidden_sigmoid(params, inputs, outputs):
+    first = keras.Input(inputs)
+    return keras.Model(first, L.Rescaling(1.0)(head(first, outputs, activation="sigmoid")))
+
+
+def sparse_loss_of_a_name(params, inputs, outputs):
+    model = fine(params, inputs, outputs)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(name="mine"))
+    return model
+
+
+def own_sparse_loss(params, inputs, outputs):
+    def own(truth, answer):
+        return keras.losses.sparse_categorical_crossentropy(truth, answer)
+
+    model = fine(params, inputs, outputs)
+    model.compile("adam", own)
+    return model
+
+
 def logits(params, inputs, outputs):
     model = without_activation(params, inputs, outputs)
     model.compile("adam", keras.losses.BinaryCrossentropy(from_logits=True))
@@ -82,6 +104,74 @@ def wide_output(params, inputs, outputs):
 def other_input(params, inputs, outputs):
     first = keras.Input((30,))
     return keras.Model(first, head(first, outputs))
+
+
+def squeezed(params, inputs, outputs):
+    first = keras.Input(inputs)
+    return keras.Model(first, keras.ops.squeeze(head(first, outputs), -1))
+
+
+def sequence(params, inputs, outputs):
+    first = keras.Input(inputs)
+    return keras.Model(first, head(L.Reshape((*inputs, 1))(first), outputs))
+
+
+def strings(params, inputs, outputs):
+    first = keras.Input((1,), dtype="string", name="color")
+    return keras.Model(first, head(first, outputs))
+
+
+def attribute(params, inputs, outputs):
+    return fine({"width": params.width}, inputs, outputs)
+
+
+class Misspelt(keras.Model):
+    def call(self, x):
+        return self.dense_of_no_name(x)
+
+
+class Inverted(keras.Model):
+    def predict_step(self, data):
+        return 1.0 - super().predict_step(data)
+
+
+def own_predict_step(params, inputs, outputs):
+    first = keras.Input(inputs)
+    return Inverted(first, head(first, outputs))
+
+
+def misspelt_call(params, inputs, outputs):
+    return Misspelt()
+
+
+def hashing(params, inputs, outputs):
+    first = keras.Input(inputs)
+    numbers = L.Hashing(4)(keras.ops.cast(first, "int32"))
+    return keras.Model(first, head(keras.ops.cast(numbers, "float32"), outputs))
+
+
+def backup():
+    return keras.callbacks.BackupAndRestore("backup")
+
+
+def infinite_loss(params, inputs, outputs):
+    model = fine(params, inputs, outputs)
+    model.compile("adam", lambda truth, answer: keras.ops.log(each_row(answer, answer) - 1.0))
+    return model
+
+
+def loss_of_a_partial(params, inputs, outputs):
+    model = fine(params, inputs, outputs)
+    model.compile("adam", partial(keras.losses.binary_crossentropy, label_smoothing=0.1))
+    return model
+
+
+class Squares(keras.losses.Loss):
+    def call(self, truth, answer):
+        return each_row(truth, answer)
+
+
+SQUARES = Squares()
 
 
 def clearing(params, inputs, outputs):

@@ -12,8 +12,8 @@ from training.trainer_contract import run, separable, spec
 import hpsearch
 from hpsearch.errors import SpecError
 from hpsearch.promotion.gate import Gate, HoldoutPredictions, NotBetterError, compare_models
+from hpsearch.training.custom_metric import load_custom_metric
 from hpsearch.training.keras.keras_fit import KerasFitTrainer
-from hpsearch.training.metrics import load_custom_metric
 from hpsearch.training.vectorized import VectorizedTrainer
 
 CODE = """
@@ -57,6 +57,20 @@ def test_a_batch_of_lanes_measures_it_too(reference: str) -> None:
     )
     curves = run(VectorizedTrainer(own, placement="batch"), [spec(epochs=2)])[1][0].curves
     np.testing.assert_allclose(curves["val/brier"], curves["val/squares"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["AUC", "auc"])
+def test_a_metric_of_keras_has_no_memory_of_other_rows(tmp_path: Path, name: str) -> None:
+    file = tmp_path / "metrics.py"
+    file.write_text("from keras.metrics import AUC\nauc = AUC()\n")
+    metric = load_custom_metric(f"{file}:{name}", "maximize")
+    truth, good = np.array([[0.0], [0.0], [1.0], [1.0]]), np.array([[0.1], [0.2], [0.8], [0.9]])
+    for prediction, weights, expected in (
+        (good, None, 1.0),
+        (1 - good, None, 0.0),
+        (np.array([[0.1], [0.9], [0.2], [0.8]]), np.array([1.0, 0.0, 1.0, 1.0]), 1.0),
+    ):
+        assert expected == pytest.approx(metric(truth, prediction, weights), abs=1e-6)
 
 
 def declared(**objective: str) -> dict:

@@ -58,6 +58,37 @@ def test_a_batch_of_lanes_does_the_same_and_predicts_every_column(tmp_path: Path
     np.testing.assert_allclose(kept.predictions, batch.predictions, rtol=1e-3, atol=1e-4)
 
 
+SUBCLASSED = """
+import keras
+
+class Both(keras.Model):
+    def __init__(self, unserializable):
+        super().__init__()
+        self.left, self.right = keras.layers.Dense(2), keras.layers.Dense(1)
+
+    def call(self, rows):
+        return {"pair": self.left(rows), "alone": self.right(rows)}
+
+def build(params, inputs, outputs):
+    model = Both(object())
+    model.compile(keras.optimizers.SGD(0.02), {"pair": "mse", "alone": "mae"},
+                  loss_weights={"pair": 0.3, "alone": 2.0})
+    return model
+"""
+
+
+def test_a_subclassed_model_may_have_several_outputs(tmp_path: Path) -> None:
+    problem, trial = made("a dict", tmp_path)
+    (tmp_path / "mine.py").write_text(SUBCLASSED)
+    fitted, kept = (
+        run(trainer(problem), [replace(trial, params={}, epochs=2)])[1][0]
+        for trainer in (VectorizedTrainer, KerasFitTrainer)
+    )
+    assert ("COMPLETE", "COMPLETE") == (fitted.state, kept.state), fitted.traceback
+    for name in ("train/loss", "val/loss"):
+        np.testing.assert_allclose(fitted.curves[name], kept.curves[name], rtol=1e-4)
+
+
 PLAIN_KERAS = """
 import sys
 import keras, numpy as np

@@ -7,6 +7,7 @@ reported before training.
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -116,14 +117,18 @@ def find_serving_obstacle(model: keras.Model) -> str | None:
     import keras
 
     model = as_plain_model(model)
+    compiled, model.compiled = model.compiled, False  # it is served without loss and optimizer
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # warns of an unsafe lambda, which is reported below
             config = keras.saving.serialize_keras_object(model)
     except Exception as error:  # a subclassed model or layer without a config
         first, *_ = [*str(error).strip().splitlines(), ""]
-        return f"{type(model).__name__} is a custom class without a config ({first})"
-    config.pop("compile_config", None)  # models are served uncompiled
+        named = re.match(r"Object (\w+) was created by passing", first)  # a layer of the model
+        kind = named[1] if named else type(model).__name__
+        return f"{kind} is a custom class without a config"
+    finally:
+        model.compiled = compiled
     return next(_find_custom_objects(config, "the model"), None)
 
 

@@ -6,13 +6,15 @@ trainers; nothing is kept. Needs Keras in the calling process.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+
+import numpy as np
 
 from ...errors import SpecError
-from ...spec.function_reference import load_function
 from ...trial import TrialSpec, Value
+from ..losses import load_custom_loss
 from ..phases import arrange_phases
 from ..problem import Problem
 from ..trial_result import why_output_unfit
@@ -36,7 +38,7 @@ def check_custom_loss(reference: str, problem: Problem) -> None:
     from keras import ops
 
     truth = ops.convert_to_tensor(problem.target)
-    costs: Any = load_function(reference)(truth, ops.full(truth.shape, 0.5))
+    costs = load_custom_loss(reference)(truth, ops.full(truth.shape, 0.5))
     n = truth.shape[0]
     shape = getattr(costs, "shape", None)
     if shape is None or tuple(shape) not in ((n,), (n, 1)):
@@ -75,17 +77,29 @@ def run_one_batch(problem: Problem, params: Mapping[str, Value]) -> None:
     seen = made.shared_model.evaluate(statistics, rows)
     if unfit := why_output_unfit(problem.task, [seen.predictions]):
         raise SpecError(unfit)
+    if not math.isfinite(seen.loss) and np.isfinite(seen.predictions).all():
+        raise SpecError(explain_loss(seen.loss))
     for phase in range(max(1, len(problem.phases))):
         if phase:
             made = make_architecture(problem, features, resolved, trial.seed, phase)
         made.shared_model.train_epoch(statistics, rows, len(rows), class_weights=None, rates=None)
 
 
+def explain_loss(loss: object) -> str:
+    """Explain that a network cannot be trained by its loss."""
+    return (
+        f"the loss of the first rows is {loss}: see that it takes no logarithm or root of 0 or "
+        "less, and divides by no 0"
+    )
+
+
 def _run_own_fit(fold: FoldFit, problem: Problem, trial: TrialSpec) -> None:
     """Run an epoch of each phase of the model's own `fit` on a few rows."""
     try:
         for _ in range(trial.epochs):
-            fold.train_epoch()
+            loss = fold.train_epoch()
+            if loss is not None and math.isnan(loss):
+                raise SpecError(explain_loss("nan"))
     finally:
         fold.close()
     assert fold.evaluation is not None

@@ -16,7 +16,7 @@ import numpy as np
 from ...compat.keras import compute_output_shape
 from ...data.statistics import clamp_answers
 from ...data.target_transform import inverse_transform_target, transform_target
-from ...errors import TrainingError
+from ...errors import SpecError, TrainingError
 from ...models.named_inputs import pack_inputs
 from ...trial import TrialSpec, Value, derive_seed
 from ..batching import batch_size
@@ -87,6 +87,8 @@ class FoldFit:
             result = self._fit.run_epoch()
         except TrainingError:
             raise
+        except SpecError as error:
+            raise TrainingError(str(error)) from None
         except Exception as error:
             message, own = locate_user_error(error), find_own_methods(self.model)
             hint = "" if own is None or message.is_located else f". {own}: does it return its logs?"

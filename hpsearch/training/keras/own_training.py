@@ -7,7 +7,7 @@ epochs may do anything between two batches, so Keras's `fit` runs unchanged.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +16,7 @@ from ...spec.function_reference import load_function, resolve_reference
 from ...trial import Value
 from ..layer_adaptation import find_refitted_layer
 from ..problem import Problem
+from ..trial_result import summarize_message
 
 if TYPE_CHECKING:
     import keras
@@ -28,6 +29,7 @@ METHODS = (
     "compute_metrics",
     "make_train_function",
 )
+PREDICTION_METHODS = ("predict", "predict_step", "predict_on_batch", "make_predict_function")
 
 
 def find_own_training(model: keras.Model, problem: Problem) -> str | None:
@@ -39,10 +41,19 @@ def find_own_training(model: keras.Model, problem: Problem) -> str | None:
 
 def find_own_methods(model: keras.Model) -> str | None:
     """Return the part of training that a model's class overrides; None if nothing."""
+    return _find_overridden(model, METHODS)
+
+
+def find_own_prediction(model: keras.Model) -> str | None:
+    """Return the part of prediction that a model's class overrides; None if nothing."""
+    return _find_overridden(model, PREDICTION_METHODS)
+
+
+def _find_overridden(model: keras.Model, methods: Sequence[str]) -> str | None:
     for kind in type(model).__mro__:
         if kind.__module__.partition(".")[0] in ("keras", "builtins"):
             continue
-        if own := next((name for name in METHODS if name in vars(kind)), None):
+        if own := next((name for name in methods if name in vars(kind)), None):
             return f"{kind.__name__} has a custom {own}"
     return None
 
@@ -77,6 +88,11 @@ def _require_callbacks(given: Any, reference: str) -> list[Any]:
             raise SpecError(
                 f"{reference} must return a keras.callbacks.Callback or a list of them, a new one "
                 f"at each call. Received: {repr(one)[:200]}"
+            )
+        if isinstance(one, keras.callbacks.BackupAndRestore):
+            raise SpecError(
+                f"{reference}: BackupAndRestore would let a fold continue with the weights of "
+                "another: leave it out, trials have checkpoints of their own"
             )
     return several
 
@@ -117,6 +133,5 @@ def locate_user_error(error: BaseException) -> LocatedError:
         and Path(frame.filename).is_file()
     ]
     where = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    text = f"{where}{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    text = f"{where}{type(error).__name__}: {summarize_message(str(error)) or 'no message'}"
     return LocatedError(text, bool(own))

@@ -342,7 +342,11 @@ def _structural_config(config: dict[str, Any]) -> dict[str, Any]:
 
 def _model_structure(model: keras.Model) -> str:
     """Return the clone's config, in which layers are named by their index."""
-    text = json.dumps(model.get_config(), sort_keys=True, default=str)
+    try:
+        config = model.get_config()
+    except NotImplementedError:  # of custom code that keeps no config
+        return ""
+    text = json.dumps(config, sort_keys=True, default=str)
     named = [*flat_layers(model), *getattr(model, "operations", ())]
     names = {layer.name: f"layer{place}" for place, layer in enumerate(named)}
     names[model.name] = "model"
