@@ -16,10 +16,10 @@ import numpy as np
 
 from ..errors import DataError
 from ..spec.data_spec import DataSpec
-from .arrays import normalize_rows
+from .arrays import normalize_rows, to_array
 from .batch_parts import Batch, BatchReader, convert_inputs
 from .endless_feed import refuse_endless
-from .memory_source import is_spark_frame, open_memory
+from .memory_source import collect_frame, is_spark_frame, open_memory
 from .row_hashes import sort_by_content
 from .source_table import SourceTable, normalize_source
 from .spark_frames import read_spark_frame
@@ -121,6 +121,21 @@ def iter_inputs(value: Any) -> Iterator[Any]:
     _count_elements(value)
     for number, element in enumerate(_iterate(value), 1):
         yield convert_inputs(element, f"batch {number}")
+
+
+def to_named_rows(value: Any) -> Any:
+    """Convert rows for a prediction as a study's rows are: an array has the columns x0, x1, ….
+
+    Frames are collected; arrays of more dimensions and mappings of columns stay.
+
+    Raises:
+        DataError: If the value is an array of one row.
+    """
+    value = collect_frame(value)
+    is_array = isinstance(value, list) or (hasattr(value, "dtype") and hasattr(value, "ndim"))
+    if not is_array or hasattr(value, "iloc"):
+        return value
+    return convert_inputs(to_array(value, "X"), "X")
 
 
 def is_feed(value: Any) -> bool:

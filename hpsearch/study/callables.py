@@ -12,6 +12,7 @@ import base64
 import hashlib
 import inspect
 import json
+import pickle
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -131,10 +132,14 @@ def _write_function(function: Any, purpose: str, folder: Path) -> str:
             cloudpickle.register_pickle_by_value(module)
         try:
             pickled = cloudpickle.dumps(function)
+            if hasattr(function, "get_config"):  # Keras restores it by the name of its class
+                pickle.loads(pickled)
         except Exception as error:
+            first, *_ = [*str(error).splitlines(), ""]
+            by_class = ", or hand over its class" if hasattr(function, "get_config") else ""
             raise SpecError(
-                f"{purpose}: {name} cannot be taken to a worker: {type(error).__name__}: {error}. "
-                "Let it build what it needs itself, or put it into a file of its own"
+                f"{purpose}: {name} cannot be taken to a worker: {type(error).__name__}: {first}. "
+                f"Let it build what it needs itself, or put it into a file of its own{by_class}"
             ) from None
         finally:
             if by_value:

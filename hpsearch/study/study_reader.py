@@ -103,7 +103,7 @@ class StudyReader:
 
         Args:
             rows: A data frame with the raw columns of the study's table, in any order; an array
-                (n_rows, *shape) if the study was trained on arrays; or batches as `tune` takes
+                (n_rows, *shape) if the study was trained on an array; or batches as `tune` takes
                 them, with or without targets, which are predicted one after another.
             interval: Level of prediction intervals, 0.5 to 0.99: adds the columns `low` and
                 `high` (`low_<target>` and `high_<target>` of several targets), or the column
@@ -135,15 +135,16 @@ class StudyReader:
         return found.rename(columns=lambda name: name.removeprefix("probability_"))
 
     def _answer(self, rows: Any, **options: float) -> Any:
-        from ..data.batch_feed import is_feed, iter_inputs
+        from ..data.batch_feed import is_feed, iter_inputs, to_named_rows
 
+        model = self.model
         if not is_feed(rows):
-            return self.model.answer(rows, **options)
-        if self.model.schema.window is not None:
+            return model.answer(to_named_rows(rows), **options)
+        if model.schema.window is not None:
             raise ValueError(
                 f"{self.history.name} predicts windows, which reach over batches: give a data frame"
             )
-        answers = [self.model.answer(inputs, **options) for inputs in iter_inputs(rows)]
+        answers = [model.answer(inputs, **options) for inputs in iter_inputs(rows)]
         if not answers:
             raise ValueError("there are no rows")
         from pandas import concat  # heavy

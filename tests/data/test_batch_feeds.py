@@ -1,9 +1,11 @@
 """Batches as `fit` takes them: every feed gives the rows of the arrays behind it."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hpsearch.data import endless_feed
+from hpsearch.data.batch_feed import to_named_rows
 from hpsearch.errors import DataError
 
 N = 60
@@ -203,3 +205,14 @@ def test_what_fit_takes_is_read_as_one_batch(load_memory):
             load_memory(wrong)
     with pytest.raises(DataError, match=r"X has shape \(0, 3\): there are no rows"):
         load_memory((np.zeros((0, 3)), np.zeros(0)))
+
+
+def test_an_array_to_be_predicted_has_the_columns_of_a_study():
+    rows = np.array([[1.5, 2.0], [3.0, 4.0]])
+    expected = {"x0": [1.5, 3.0], "x1": [2.0, 4.0]}
+    for value in (rows, rows.tolist()):
+        assert expected == to_named_rows(value).to_pydict()
+    frame = pd.DataFrame(rows, columns=["x1", "x0"])
+    images = np.zeros((2, 4, 4, 1), np.uint8)
+    assert to_named_rows(frame) is frame
+    assert images.shape == to_named_rows(images).shape

@@ -120,6 +120,20 @@ def test_who_calls_a_function_is_told_by_what_it_takes(
     assert override.startswith(f"model={expected}")
 
 
+def test_an_object_that_keras_cannot_restore_is_taken_by_its_class(tmp_path: Path) -> None:
+    import keras
+
+    class Squares(keras.losses.Loss):
+        def call(self, truth: Any, prediction: Any) -> Any:
+            return keras.ops.mean(keras.ops.square(truth - prediction), axis=-1)
+
+    with pytest.raises(SpecError, match=r"Squares cannot be taken .* or hand over its class$"):
+        name_function(Squares(), "loss", tmp_path)
+    assert issubclass(load_object(name_function(Squares, "loss", tmp_path)), keras.losses.Loss)
+    shipped = load_object(name_function(keras.losses.Huber(0.5), "loss", tmp_path))
+    assert isinstance(shipped, keras.losses.Huber)
+
+
 def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"takes \(a, b\). Known: build\(params, inputs"):
         make_function_overrides(tmp_path, model=lambda a, b: None)
