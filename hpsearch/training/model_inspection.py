@@ -19,7 +19,7 @@ from ..models import find_family, load_family, make_outputs, strip_convention
 from ..models.family_registry import load_build_recorder, require_model
 from ..models.introspection.model_facts import (
     ModelFacts,
-    find_empty_lookup,
+    find_lookup,
     read_model_facts,
 )
 from ..models.introspection.rejection import get_rejection_state
@@ -39,6 +39,13 @@ from .weight_initialization import build_blueprint
 
 if TYPE_CHECKING:
     import keras
+
+
+NEEDS_TENSORFLOW = (
+    "computed by TensorFlow, which a served model does not need: categories reach the model as "
+    "features of 0 and 1 and a text (kind: text) as the numbers of its tokens, so leave the layer "
+    "out; of whole numbers, Embedding and CategoryEncoding take keras.ops.mod(numbers, n)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,8 +213,8 @@ def _build_model(make: Callable[[], Any], model: str) -> keras.Model:
 
 
 def _read_facts(model: keras.Model) -> ModelFacts:
-    if (empty := find_empty_lookup(model)) is not None:
-        raise SpecError(_explain_empty_lookup(empty))
+    if (lookup := find_lookup(model)) is not None:
+        raise SpecError(f"{lookup} is {NEEDS_TENSORFLOW}")
     if (changed := find_own_prediction(model)) is not None:
         raise SpecError(
             f"{changed}, which neither the scores nor a served model call: let call() do its work"
@@ -265,6 +272,8 @@ def _format_user_error(model: str, error: Exception) -> str:
             ". The target is one-hot: take a categorical loss instead of a sparse one, or compile "
             "the model with Keras's own"
         )
+    if isinstance(error, ImportError) and "requires TensorFlow" in first:
+        hint = f" It is {NEEDS_TENSORFLOW}"
     hint = hint or describe_loaded_file(error)
     return f"{where}: {type(error).__name__}: {first}{hint}"
 
@@ -289,14 +298,6 @@ def _summarize_facts(seen: Sequence[ModelFacts], **more: Any) -> ModelInspection
 
 def _explain_adaptation(names: str) -> str:
     return f"{names}: adapted to the training rows of each fold, and to all of them in the end"
-
-
-def _explain_empty_lookup(layer: str) -> str:
-    return (
-        f"{layer} has no vocabulary, and works only in a graph of TensorFlow, which a served model "
-        "does not need: categories reach the model as 0/1 features and a text (kind: text) as the "
-        "numbers of its tokens, so leave the layer out, or give it vocabulary="
-    )
 
 
 def _find_common_shape(

@@ -64,14 +64,14 @@ def is_unadapted(layer: Any) -> bool:
     return bool((mean == 0).all() and (variance == 1).all())
 
 
-def find_empty_lookup(model: keras.Model) -> str | None:
-    """Find a layer that looks cells up in a vocabulary that it lacks; None if there is none."""
+def find_lookup(model: keras.Model) -> str | None:
+    """Find a layer that TensorFlow computes, whatever the backend is; None if there is none."""
     import keras
 
     k = keras.layers
+    kinds = (k.StringLookup, k.IntegerLookup, k.TextVectorization, k.Hashing, k.HashedCrossing)
     for layer in flat_layers(model):
-        kinds = (k.StringLookup, k.IntegerLookup, k.TextVectorization)
-        if isinstance(layer, kinds) and not layer.get_vocabulary(include_special_tokens=False):
+        if isinstance(layer, kinds):
             return f"{type(layer).__name__} {layer.name!r}"
     return None
 

@@ -200,18 +200,7 @@ def _check_model(problem: Problem, model: keras.Model, *, batched: bool) -> None
             f"{found[0]} is a convolution, which XLA trains many times slower than TensorFlow "
             "on a CPU: use trainer: keras_fit"
         )
-    if found := _find_lookups(model):
-        raise UnsuitableError(
-            f"{found[0]} looks values up outside of compiled programs: use trainer: keras_fit"
-        )
     problem.check_output_shape(model)
-
-
-def _find_lookups(model: Any) -> list[str]:
-    """List the layers that Keras computes with TensorFlow, whatever its backend is."""
-    k = keras.layers
-    kinds = (k.Hashing, k.HashedCrossing, k.IntegerLookup, k.StringLookup, k.TextVectorization)
-    return [layer.name for layer in flat_layers(model) if isinstance(layer, kinds)]
 
 
 def _find_convolutions(model: Any) -> list[str]:
