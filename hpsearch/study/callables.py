@@ -58,6 +58,8 @@ def make_function_overrides(
         overrides["search_space.loss"] = _name_if_callable(loss, "loss", folder)
     if metric is not None:
         overrides["objective.metric"] = _name_if_callable(metric, "metric", folder)
+    if callable(callbacks):
+        callbacks = [callbacks]
     if callbacks:
         overrides["training.callbacks"] = [
             _name_if_callable(c, "callbacks", folder) for c in callbacks

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import inspect
+import json
 import pickle
 import textwrap
 import types
@@ -61,6 +62,9 @@ class _Description:
         elif isinstance(found, list | tuple | set | frozenset):
             ordered = found if isinstance(found, list | tuple) else sorted(found, key=repr)
             yield from self._describe_parts(type(found).__name__, list(ordered))
+        elif type(found).__module__.startswith("keras.") and hasattr(found, "get_config"):
+            config = json.dumps(found.get_config(), sort_keys=True, default=str)
+            yield f"{type(found).__qualname__} {config}"
         elif type(found).__module__ == self._module:
             yield from self._describe_instance(found)
         else:

@@ -130,8 +130,10 @@ def test_an_object_that_keras_cannot_restore_is_taken_by_its_class(tmp_path: Pat
     with pytest.raises(SpecError, match=r"Squares cannot be taken .* or hand over its class$"):
         name_function(Squares(), "loss", tmp_path)
     assert issubclass(load_object(name_function(Squares, "loss", tmp_path)), keras.losses.Loss)
-    shipped = load_object(name_function(keras.losses.Huber(0.5), "loss", tmp_path))
-    assert isinstance(shipped, keras.losses.Huber)
+    shipped = keras.losses.Huber(0.5)
+    named = name_function(shipped, "loss", tmp_path)
+    assert isinstance(load_object(named), keras.losses.Huber)
+    assert named == name_function(shipped, "loss", tmp_path)
 
 
 def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
@@ -139,6 +141,9 @@ def test_what_cannot_be_used_is_refused(tmp_path: Path) -> None:
         make_function_overrides(tmp_path, model=lambda a, b: None)
     with pytest.raises(SpecError, match=r"callbacks: hand over a function .* Received: 3"):
         make_function_overrides(tmp_path, callbacks=[3])
+    one = lambda: None  # noqa: E731
+    single, several = (make_function_overrides(tmp_path, callbacks=c) for c in (one, [one]))
+    assert single == several
     lock = threading.Lock()
     with pytest.raises(SpecError, match=r"loss: .* cannot be taken to a worker: TypeError"):
         make_function_overrides(tmp_path, loss=lambda truth, prediction: lock)
