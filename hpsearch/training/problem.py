@@ -274,7 +274,7 @@ def explain_output_mismatch(shape: Any, n_outputs: int) -> str:
     if len(shape) > 2 and not isinstance(shape[0], tuple):
         return f"{message}put Flatten or a pooling layer before the last layer"
     return (
-        f"{message}let the last layer have {n_outputs} units. Several outputs are taken side by "
+        f"{message}let the last layer have units={n_outputs}. Several outputs are taken side by "
         "side, one for each column of the target"
     )
 

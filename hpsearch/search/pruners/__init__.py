@@ -16,12 +16,8 @@ from .optuna_pruner import OptunaPruner
 from .rolling_halving import RollingHalving
 
 DEFAULT = "hyperband"  # benchmarks/pruners.md: ahead of ASHA alone at both budgets
-SEVERAL_OBJECTIVES = (
-    "asha",
-    "halving",
-    "hyperband",
-    "rolling_halving",
-)  # those that compare Pareto fronts
+# Those that compare Pareto fronts.
+SEVERAL_OBJECTIVES = ("asha", "halving", "hyperband", "rolling_halving")
 MIN_EPOCHS = 9  # minimum epochs to prune by default: two brackets
 
 PrunerOptions = Mapping[str, Any]

@@ -35,9 +35,7 @@ from .trial_run import LaneMeasures, TrialRun
 
 Key = tuple[tuple[int, int], ...]  # of a population: number and attempt of each trial
 AHEAD_EPOCHS = 4  # of a trial, at most, before its turn
-AHEAD_WEIGHTS = (
-    1 << 22
-)  # of all lanes of a population: their memory is needed beside the running ones
+AHEAD_WEIGHTS = 1 << 22  # of all lanes trained ahead, which are in memory beside the running ones
 
 
 class ThreadTrainer:
