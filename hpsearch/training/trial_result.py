@@ -119,7 +119,8 @@ def why_output_unfit(task: str, predictions: Sequence[np.ndarray]) -> str | None
 
     Args:
         task: The study's task.
-        predictions: Predictions for some rows, (n_rows, n_outputs) each.
+        predictions: Predictions for some rows, or the smallest and the largest of each output,
+            (n_rows, n_outputs) each.
     """
     if task == "regression":
         return None
@@ -128,7 +129,7 @@ def why_output_unfit(task: str, predictions: Sequence[np.ndarray]) -> str | None
     if not len(values) or (
         values.min() >= -PROBABILITY_TOLERANCE and values.max() <= 1 + PROBABILITY_TOLERANCE
     ):
-        return _explain_sums(predictions) if task == "multiclass" else None
+        return None
     activation = "softmax" if task == "multiclass" else "sigmoid"
     return (
         f"the network answers with values from {values.min():.3g} to {values.max():.3g}, but a "
@@ -137,10 +138,15 @@ def why_output_unfit(task: str, predictions: Sequence[np.ndarray]) -> str | None
     )
 
 
-def _explain_sums(predictions: Sequence[np.ndarray]) -> str | None:
-    """Explain that the probabilities of the classes do not add up to 1; None if they do."""
-    sums = np.concatenate([table.sum(axis=1, dtype=np.float64) for table in predictions])
-    if not (np.abs(sums - 1) > SUM_TOLERANCE).any():  # NaN: told elsewhere
+def why_sums_unfit(task: str, predictions: np.ndarray) -> str | None:
+    """Explain that probabilities of classes do not add up to 1; None if they do.
+
+    Args:
+        task: The study's task.
+        predictions: Predictions for some rows, (n_rows, n_outputs).
+    """
+    sums = predictions.sum(axis=1, dtype=np.float64)
+    if task != "multiclass" or not (np.abs(sums - 1) > SUM_TOLERANCE).any():  # NaN: told elsewhere
         return None
     return (
         f"the network's probabilities of a row's classes add up to numbers from {sums.min():.3g} "

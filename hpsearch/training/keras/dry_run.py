@@ -17,7 +17,7 @@ from ...trial import TrialSpec, Value
 from ..losses import load_custom_loss
 from ..phases import arrange_phases
 from ..problem import Problem
-from ..trial_result import why_output_unfit
+from ..trial_result import why_output_unfit, why_sums_unfit
 from .architecture import make_architecture
 from .fold_fit import FoldFit
 from .own_training import find_own_training
@@ -75,14 +75,19 @@ def run_one_batch(problem: Problem, params: Mapping[str, Value]) -> None:
     rows = problem.folds[0].train
     # Before a training step, after which a wrong network may have infinite outputs.
     seen = made.shared_model.evaluate(statistics, rows)
-    if unfit := why_output_unfit(problem.task, [seen.predictions]):
-        raise SpecError(unfit)
+    _require_fit(problem.task, seen.predictions)
     if not math.isfinite(seen.loss) and np.isfinite(seen.predictions).all():
         raise SpecError(explain_loss(seen.loss))
     for phase in range(max(1, len(problem.phases))):
         if phase:
             made = make_architecture(problem, features, resolved, trial.seed, phase)
         made.shared_model.train_epoch(statistics, rows, len(rows), class_weights=None, rates=None)
+
+
+def _require_fit(task: str, predictions: np.ndarray) -> None:
+    """Refuse predictions that the task cannot have, (n_rows, n_outputs)."""
+    if unfit := why_output_unfit(task, [predictions]) or why_sums_unfit(task, predictions):
+        raise SpecError(unfit)
 
 
 def explain_loss(loss: object) -> str:
@@ -103,5 +108,4 @@ def _run_own_fit(fold: FoldFit, problem: Problem, trial: TrialSpec) -> None:
     finally:
         fold.close()
     assert fold.evaluation is not None
-    if unfit := why_output_unfit(problem.task, [fold.evaluation.predictions]):
-        raise SpecError(unfit)
+    _require_fit(problem.task, fold.evaluation.predictions)
