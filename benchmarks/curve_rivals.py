@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from pruner_rivals import Meter, curve_of
-from sampler_tasks import EPOCHS, LCBENCH_SPACE, Task
+from sampler_tasks import Task
 
 N_RANDOM = 12  # first trials of SMAC, as many as `gp` has; its default is a quarter of the trials
 N_RUNS = 200  # that SMAC plans with: a few more than 50 full trainings have
@@ -30,14 +30,14 @@ def smac_multi_fidelity(task: Task, seed: int, folder: str) -> Meter:
     from smac.runhistory.dataclasses import TrialValue
 
     space = ConfigurationSpace(seed=seed)
-    for name, d in LCBENCH_SPACE.items():
+    for name, d in task.space.items():
         make = Integer if isinstance(d, IntDistribution) else Float
         space.add(make(name, (low_of(d), high_of(d)), log=is_log(d)))
     scenario = Scenario(
         space,
         deterministic=True,
         min_budget=MIN_EPOCHS,
-        max_budget=EPOCHS,
+        max_budget=task.epochs,
         n_trials=N_RUNS,
         seed=seed,
         output_directory=Path(folder) / "smac",
@@ -53,7 +53,7 @@ def smac_multi_fidelity(task: Task, seed: int, folder: str) -> Meter:
     trained: dict[tuple[Any, ...], int] = {}  # epochs of each configuration
     while not meter.over:
         asked = smac.ask()
-        params = {name: plain(asked.config[name]) for name in LCBENCH_SPACE}
+        params = {name: plain(asked.config[name]) for name in task.space}
         values, key = curve(params), tuple(params.values())
         done, wanted = trained.get(key, 0), int(np.ceil(asked.budget))
         for value in values[done:wanted]:
@@ -72,13 +72,13 @@ def hebo(task: Task, seed: int) -> Meter:
 
     np.random.seed(seed)  # its evolution draws from the global states
     torch.manual_seed(seed)
-    space = DesignSpace().parse([hebo_parameter(n, d) for n, d in LCBENCH_SPACE.items()])
+    space = DesignSpace().parse([hebo_parameter(n, d) for n, d in task.space.items()])
     search = HEBO(space, scramble_seed=seed)
     meter, curve = Meter(task), curve_of(task)
     while not meter.over:
         asked = search.suggest(n_suggestions=1)
-        params = {name: plain(asked.iloc[0][name]) for name in LCBENCH_SPACE}
-        for name, d in LCBENCH_SPACE.items():
+        params = {name: plain(asked.iloc[0][name]) for name in task.space}
+        for name, d in task.space.items():
             if isinstance(d, IntDistribution):
                 params[name] = min(max(round(params[name]), d.low), d.high)
         values = curve(params)

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import IntDistribution
-from sampler_tasks import EPOCHS, LCBENCH_SPACE, Task
-
-BUDGETS = (5, 10, 20, 50)  # full trainings at which the incumbent is judged
+from sampler_tasks import Task
 
 
 @dataclass(slots=True)
@@ -36,20 +34,20 @@ class Meter:
         self.spent += 1
         if value < self.seen:
             self.seen, self.best = value, params
-        if self.spent == BUDGETS[len(self.regret)] * EPOCHS:
+        if self.spent == self.task.budgets[len(self.regret)] * self.task.epochs:
             self.regret.append(self.task.regret(dict(self.best)))
 
     @property
     def over(self) -> bool:
         """Whether the largest budget is spent."""
-        return len(self.regret) == len(BUDGETS)
+        return len(self.regret) == len(self.task.budgets)
 
 
 def curve_of(task: Task) -> Callable[[Mapping[str, Any]], np.ndarray]:
-    """The learning curve of a configuration, shape (EPOCHS,); smaller is better."""
+    """The learning curve of a configuration, mean over its folds, (epochs,); smaller is better."""
     assert task.curve is not None
-    curve = task.curve
-    return lambda params: curve(dict(params))
+    curve, epochs = task.curve, task.epochs
+    return lambda params: curve(dict(params)).reshape(epochs, -1).mean(axis=1)
 
 
 def optuna_search(
@@ -63,18 +61,18 @@ def optuna_search(
         pruner=pruner,
     )
     while not meter.over:
-        trial = study.ask(LCBENCH_SPACE)
+        trial = study.ask(task.space)
         values = curve(trial.params)
         meter.trials += 1
         state = optuna.trial.TrialState.COMPLETE
         for step, value in enumerate(values):
             meter.train(trial.params, float(value))
             trial.report(float(value), step)
-            if step + 1 < EPOCHS and trial.should_prune():
+            if step + 1 < task.epochs and trial.should_prune():
                 state = optuna.trial.TrialState.PRUNED
                 break
         is_complete = state == optuna.trial.TrialState.COMPLETE
-        study.tell(trial, float(values[-1]) if is_complete else None, state=state)
+        study.tell(trial, task.truth(trial.params) if is_complete else None, state=state)
     return meter
 
 
@@ -84,12 +82,12 @@ def keras_tuner_default(task: Task, seed: int, folder: str) -> Meter:
 
     meter, curve = Meter(task), curve_of(task)
     hp = kt.HyperParameters()
-    for name, d in LCBENCH_SPACE.items():
+    for name, d in task.space.items():
         kind = hp.Int if isinstance(d, IntDistribution) else hp.Float
         kind(name, d.low, d.high, sampling="log" if d.log else "linear", step=None)
     oracle = kt.oracles.HyperbandOracle(
         objective=kt.Objective("value", "min"),
-        max_epochs=EPOCHS,
+        max_epochs=task.epochs,
         hyperband_iterations=1000,  # the budget ends it
         hyperparameters=hp,
         seed=seed + 1,  # 0 means a random one there
@@ -107,7 +105,7 @@ def keras_tuner_default(task: Task, seed: int, folder: str) -> Meter:
             n: min(max(int(values[n]), d.low), d.high)  # its Int can return max + 1
             if isinstance(d, IntDistribution)
             else values[n]
-            for n, d in LCBENCH_SPACE.items()
+            for n, d in task.space.items()
         }
         first, last = values["tuner/initial_epoch"], values["tuner/epochs"]
         meter.trials += first == 0
@@ -124,13 +122,13 @@ def keras_tuner_default(task: Task, seed: int, folder: str) -> Meter:
 def one_epoch(task: Task, seed: int) -> Meter:
     """Random trials of one epoch, then the better half in full: a search for each budget."""
     curve, regret = curve_of(task), []
-    for index, budget in enumerate(BUDGETS):
+    for index, budget in enumerate(task.budgets):
         meter = Meter(task)
         sampler = optuna.samplers.RandomSampler(seed=seed)
         study = optuna.create_study(sampler=sampler)
         # Two trials cost one full training and one epoch.
-        pairs = ceil(budget * EPOCHS / (EPOCHS + 1))
-        tried = [study.ask(LCBENCH_SPACE).params for _ in range(2 * pairs)]
+        pairs = ceil(budget * task.epochs / (task.epochs + 1))
+        tried = [study.ask(task.space).params for _ in range(2 * pairs)]
         curves = np.stack([curve(params) for params in tried])
         for params, values in zip(tried, curves, strict=True):
             meter.train(params, float(values[0]))

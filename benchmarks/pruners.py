@@ -1,6 +1,7 @@
-"""Pairs of sampler and pruner at an equal budget of epochs, on learning curves of LCBench.
+"""Pairs of sampler and pruner at an equal budget of epochs, on LCBench's curves or real trainings.
 
     python benchmarks/pruners.py run --results FILE   # append what is missing
+    python benchmarks/pruners.py run --tasks real --results FILE   # trains; see `real_tasks.py`
     python benchmarks/pruners.py table --results FILE # print the tables
     make curve-rivals                                 # the rows that need packages of their own
 
@@ -25,8 +26,8 @@ import optuna
 from curve_rivals import hebo, smac_multi_fidelity
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
-from pruner_rivals import BUDGETS, Meter, curve_of, keras_tuner_default, one_epoch, optuna_search
-from sampler_tasks import EPOCHS, LCBENCH_TASKS, Task, lcbench, load_surrogate
+from pruner_rivals import Meter, keras_tuner_default, one_epoch, optuna_search
+from sampler_tasks import BUDGETS, LCBENCH_TASKS, Task, lcbench, load_surrogate
 from samplers import average_ranks, standard_error
 from simulated_study import SimulatedStudy
 
@@ -38,11 +39,12 @@ PRUNERS = (
     *("median", "percentile", "patience"),
 )
 ONE_EPOCH = "one epoch, then the best half in full"  # arXiv 2307.15422
-OPTUNA: Mapping[str, tuple[Callable[..., BaseSampler], Callable[[], BasePruner]]] = {
-    "Optuna TPE + Median": (TPESampler, MedianPruner),  # `optuna.create_study()`
-    "Optuna TPE + Hyperband": (TPESampler, lambda: HyperbandPruner(max_resource=EPOCHS)),
-    "Optuna GP": (GPSampler, NopPruner),
-    "Optuna GP + Hyperband": (GPSampler, lambda: HyperbandPruner(max_resource=EPOCHS)),
+# The pruner is made for the epochs of a full training.
+OPTUNA: Mapping[str, tuple[Callable[..., BaseSampler], Callable[[int], BasePruner]]] = {
+    "Optuna TPE + Median": (TPESampler, lambda epochs: MedianPruner()),  # `optuna.create_study()`
+    "Optuna TPE + Hyperband": (TPESampler, lambda epochs: HyperbandPruner(max_resource=epochs)),
+    "Optuna GP": (GPSampler, lambda epochs: NopPruner()),
+    "Optuna GP + Hyperband": (GPSampler, lambda epochs: HyperbandPruner(max_resource=epochs)),
 }
 SMAC, HEBO = "SMAC3 multi-fidelity", "HEBO"
 NEEDS = {  # packages that are not ours
@@ -68,9 +70,9 @@ class Simulation(SimulatedStudy):
     """
 
     def __init__(self, sampler: str, pruner: str, task: Task, seed: int, workers: int = 1) -> None:
-        super().__init__(sampler, pruner, [{"metric": "error", "direction": "minimize"}], seed)
-        self.meter = Meter(task)
-        self.curve = curve_of(task)
+        objectives = [{"metric": "error", "direction": "minimize"}]
+        super().__init__(sampler, pruner, objectives, seed, task.space, task.epochs)
+        self.meter, self.curve = Meter(task), task.curve
         self.curves: dict[int, np.ndarray] = {}  # of the running trials
         self.waiting: set[int] = set()  # trials at a rung
         self.brackets: list[list[int]] = [[] for _ in range(workers)]  # of each worker
@@ -88,7 +90,8 @@ class Simulation(SimulatedStudy):
         """One trial more; its number."""
         self.meter.trials += 1
         number = super().ask()
-        self.curves[number] = self.curve(self.history.last[number].params)
+        assert self.curve is not None
+        self.curves[number] = self.curve(dict(self.history.last[number].params))
         return number
 
     def train_epoch(self, bracket: list[int]) -> None:
@@ -98,12 +101,12 @@ class Simulation(SimulatedStudy):
         bracket.append(number)
         trial = self.history.last[number]
         epoch = trial.n_epochs
-        value = float(self.curves[number][epoch])
-        self.record("epoch", trial=number, attempt=0, epoch=epoch, scores=[value], metrics={})
-        self.meter.train(trial.params, value)
-        if epoch + 1 == EPOCHS:
+        scores = np.atleast_1d(self.curves[number][epoch]).tolist()  # of the folds
+        self.record("epoch", trial=number, attempt=0, epoch=epoch, scores=scores, metrics={})
+        self.meter.train(trial.params, float(np.mean(scores)))
+        if epoch + 1 == self.epochs:
             self.end(number, "COMPLETE")
-        elif epoch + 1 in self.pruner.rungs(number, EPOCHS):
+        elif epoch + 1 in self.pruner.rungs(number, self.epochs):
             self.waiting.add(number)
         if self.waiting:
             self.decide()
@@ -120,8 +123,10 @@ class Simulation(SimulatedStudy):
         """Write a trial's result down and tell it."""
         means = self.history.last[number].mean_scores()
         best = int(np.argmin(means))
-        fields = {"state": state, "score": means[best], "spread": 0.0, "best_epoch": best}
-        self.record("result", trial=number, attempt=0, **fields)
+        folds = np.atleast_1d(self.curves[number][best])
+        spread, fold_scores = float(folds.std()), folds.tolist() if len(folds) > 1 else None
+        fields = {"score": means[best], "spread": spread, "fold_scores": fold_scores}
+        self.record("result", trial=number, attempt=0, state=state, best_epoch=best, **fields)
         self.sampler.tell(self.history.last[number])
         del self.curves[number]
         next(bracket for bracket in self.brackets if number in bracket).remove(number)
@@ -139,7 +144,7 @@ def measure(row: str, task: Task, seed: int, folder: str) -> Meter:
         return hebo(task, seed)
     if row in OPTUNA:
         sampler_class, make = OPTUNA[row]
-        return optuna_search(sampler_class(seed=seed), make(), task, seed)
+        return optuna_search(sampler_class(seed=seed), make(task.epochs), task, seed)
     pair, _, workers = row.removesuffix(" workers").partition(" on ")
     sampler, pruner = pair.split(" + ")
     return Simulation(sampler, pruner, task, seed, int(workers or 1)).run()
@@ -175,13 +180,27 @@ def list_rows() -> list[str]:
     return [row for row in (*OURS, *LIBRARIES) if row not in absent]
 
 
+def make_tasks(args: argparse.Namespace) -> list[Task]:
+    """LCBench's surrogates, or the real sets."""
+    if args.tasks == "real":
+        from real_tasks import OBJECTIVES, real_task  # seconds, for Keras
+
+        return [real_task(name, trainings_file(args.results)) for name in OBJECTIVES]
+    tables = args.tables or Path(os.environ["HPSEARCH_DATA"]) / "hpo_tables"
+    surrogate = load_surrogate(tables / "yahpo_surrogates")
+    return [lcbench(surrogate, task) for task in LCBENCH_TASKS]
+
+
+def trainings_file(results: Path) -> Path:
+    """The file beside the results that holds the trainings on real sets."""
+    return results.with_suffix(".trainings.jsonl")
+
+
 def run(args: argparse.Namespace) -> None:
     """Measure what the results file lacks, one line a run."""
     import tempfile
 
-    tables = args.tables or Path(os.environ["HPSEARCH_DATA"]) / "hpo_tables"
-    surrogate = load_surrogate(tables / "yahpo_surrogates")
-    tasks = [lcbench(surrogate, task) for task in LCBENCH_TASKS]
+    tasks = make_tasks(args)
     done, rows = read_results(args.results), args.rows or list_rows()
     with args.results.open("a", encoding="utf-8") as out, tempfile.TemporaryDirectory() as folder:
         for row, task, seed in missing(done, tasks, rows, args.seeds):
@@ -195,12 +214,17 @@ def run(args: argparse.Namespace) -> None:
 def table(args: argparse.Namespace) -> None:
     """Print a Markdown table for each budget; a task and seed counts where every row ran."""
     results = read_results(args.results)
+    if trainings_file(args.results).exists():
+        from real_tasks import scale_regrets
+
+        scale_regrets(results, trainings_file(args.results))
     rows = [
         row for row in (*OURS, *ON_WORKERS, *LIBRARIES) if any(key[0] == row for key in results)
     ]
     most = max(sum(key[0] == row for key in results) for row in rows)
     full = [row for row in rows if 2 * sum(key[0] == row for key in results) >= most]
-    for place, budget in enumerate(BUDGETS):
+    n_budgets = min(len(record["regret"]) for record in results.values())
+    for place, budget in enumerate(BUDGETS[:n_budgets]):
         print_table(f"{budget} full trainings", results, full, place)
         if len(full) < len(rows):
             print_table(f"{budget} full trainings, where every row ran", results, rows, place)
@@ -231,6 +255,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
     runs = commands.add_parser("run", help="measure what the results file lacks")
+    runs.add_argument("--tasks", choices=("lcbench", "real"), default="lcbench")
     runs.add_argument("--tables", type=Path, help="default: $HPSEARCH_DATA/hpo_tables")
     runs.add_argument("--rows", nargs="+", metavar="PAIR", help="default: all")
     runs.add_argument("--seeds", type=int, default=20)

@@ -17,6 +17,7 @@ from optuna.distributions import (
 )
 
 EPOCHS = 52  # a full training of an LCBench network
+BUDGETS = (5, 10, 20, 50)  # full trainings at which an incumbent is judged
 LCBENCH_TASKS = ("3945", "34539", "126026", "146212", "167149", "167168", "168330", "189908")
 
 Params = dict[str, Any]
@@ -33,7 +34,10 @@ class Task:
     truth: Callable[[Params], float]  # what its choice is judged by
     best: float  # the best known
     median: float  # of random configurations
-    curve: Callable[[Params], np.ndarray] | None = None  # shape (EPOCHS,), where there is one
+    # Where there is one, shape (epochs,) or (epochs, n_folds).
+    curve: Callable[[Params], np.ndarray] | None = None
+    epochs: int = EPOCHS
+    budgets: tuple[int, ...] = BUDGETS
 
     def regret(self, params: Params) -> float:
         """0 for the best known configuration, 1 for the median random one."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from optuna.distributions import FloatDistribution, IntDistribution
-from sampler_tasks import EPOCHS, LCBENCH_SPACE
+from sampler_tasks import EPOCHS, LCBENCH_SPACE, Space
 
 from hpsearch.event_codec import from_json
 from hpsearch.history import History
@@ -16,10 +16,10 @@ from hpsearch.search.samplers import make_sampler
 from hpsearch.spec.search_space import Float, Int, SearchSpace
 
 
-def our_space() -> SearchSpace:
-    """LCBench's space as a study declares it."""
+def our_space(space: Space = LCBENCH_SPACE) -> SearchSpace:
+    """The space as a study declares it."""
     parameters: list[Float | Int] = []
-    for name, d in LCBENCH_SPACE.items():
+    for name, d in space.items():
         if isinstance(d, IntDistribution):
             parameters.append(Int(name, d.low, d.high, log=d.log))
         elif isinstance(d, FloatDistribution):
@@ -31,13 +31,19 @@ class SimulatedStudy:
     """A sampler and a pruner of a study, and its history."""
 
     def __init__(
-        self, sampler: str, pruner: str, objectives: Sequence[dict[str, str]], seed: int
+        self,
+        sampler: str,
+        pruner: str,
+        objectives: Sequence[dict[str, str]],
+        seed: int,
+        space: Space = LCBENCH_SPACE,
+        epochs: int = EPOCHS,
     ) -> None:
         directions = [objective["direction"] for objective in objectives]
         direction: Any = directions if len(directions) > 1 else directions[0]
-        self.sampler = make_sampler(sampler, our_space(), direction=direction, seed=seed)
-        self.pruner: Pruner = make_pruner(pruner, {}, epochs=EPOCHS, seed=seed)
-        self.history = History()
+        self.sampler = make_sampler(sampler, our_space(space), direction=direction, seed=seed)
+        self.pruner: Pruner = make_pruner(pruner, {}, epochs=epochs, seed=seed)
+        self.history, self.epochs = History(), epochs
         self.seq = 0
         several = {"objectives": objectives} if len(objectives) > 1 else {}
         self.record("study", objective=objectives[0], **several)
@@ -53,6 +59,6 @@ class SimulatedStudy:
         params = self.sampler.ask(number)
         assert params is not None
         self.record(
-            "asked", trial=number, attempt=0, params=dict(params), seed=number, epochs=EPOCHS
+            "asked", trial=number, attempt=0, params=dict(params), seed=number, epochs=self.epochs
         )
         return number
