@@ -4,9 +4,9 @@
         [--family realmlp] [--only diabetes,pima] [--rows 500] [--points 16] [--epochs 64]
     python benchmarks/portfolio.py --show FILE.jsonl
 
-The same random points of the family's space, after its published default and with its width and
-depth, so that one program trains them all, are trained on every set by three folds; FILE keeps the
-finished ones. A portfolio begins with the default, and each next
+The same random points of the family's space, after its default, are trained on every set by three
+folds; FILE keeps the finished ones. All points share the values of `SHARED`, so that few programs
+train them. A portfolio begins with the default, and each next
 point is the one that lowers the mean regret of the best so far most (Xu, Hoos & Leyton-Brown 2010,
 "Hydra"; Feurer et al. 2022, "Auto-sklearn 2.0"). A regret is the error above that of the best point
 on the set, in percent of it. Leaving out one set at a time, the portfolio of the others is compared
@@ -36,6 +36,13 @@ from hpsearch.trial import TrialSpec
 FOLDS = 3
 DRAWS = 2000  # of random first points
 LONGEST = 6  # points of a portfolio
+# Values that all points of a family have; None: its default.
+SHARED: dict[str, dict[str, Any]] = {
+    "mlp": {"layers": None, "units": None},
+    "realmlp": {"layers": None, "units": None},
+    # As `init` recommends: the depth differs.
+    "tabm": {"members": 8, "units": 128, "embedding_units": 16, "embedding_bins": 48},
+}
 DEVELOPMENT = (
     *("pima", "diabetes", "adult", "california_housing", "telco", "bike_hours", "nba"),
     *("wine_quality", "cardiotocography", "beijing", "employee", "traffic", "bank"),
@@ -47,9 +54,11 @@ def draw_points(family: str, task: str, count: int, rows: int) -> list[dict[str,
     """The default, then random points of the family's space."""
     space = read_spec(declare("pima", 0, rows, family, 1)).spec.space
     rng = Random(0)
-    dropped = {"layers", "units", *(["label_smoothing"] if task == "regression" else [])}
+    dropped = {*SHARED[family], *(["label_smoothing"] if task == "regression" else [])}
+    shared = {k: v for k, v in SHARED[family].items() if v is not None}
     drawn = [space.draw(rng) for _ in range(count)]
-    return [{}, *({k: v for k, v in point.items() if k not in dropped} for point in drawn)]
+    own = [{k: v for k, v in point.items() if k not in dropped} for point in drawn]
+    return [{**shared, **point} for point in ({}, *own)]
 
 
 def measure(

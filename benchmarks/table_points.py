@@ -43,6 +43,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "mlp": ("mlp", {}),
     "realmlp": ("realmlp", {}),
     "tabm, 8 members of 128": ("tabm", {"members": 8, "units": 128}),
+    "tabm, batches of 64": ("tabm", {"members": 8, "units": 128, "batch_size": 64}),
+    "tabm, batches of 32": ("tabm", {"members": 8, "units": 128, "batch_size": 32}),
 }
 # What a space of the `mlp` may offer, one change each.
 MLP_CHOICES: dict[str, dict[str, Any]] = {

@@ -84,7 +84,7 @@ def test_tabm_is_offered_in_the_space_of_its_authors_with_smaller_networks(tmp_p
     assert ("tabm", 256, 16) == (spec.model, spec.training.epochs, stopping.patience)
     ours = read_spec(SPACES / "tabm.yaml").spec
     smaller = ("members", "layers", "units")
-    assert ours.search_space.keys() == spec.search_space.keys()
+    assert {*ours.search_space, "batch_size"} == {*spec.search_space}
     for name in ours.search_space.keys() - set(smaller):
         assert ours.search_space[name] == spec.search_space[name]
     published, expected = initial_points(spec)  # and a point with the expected ones
@@ -231,6 +231,15 @@ def test_a_regression_names_two_columns_whose_sum_is_the_target(tmp_path):
     assert Categorical("loss", ("mean_squared_error", "huber")) in spec.space.parameters
     assert Categorical("embedding", ("none", "plr", "piecewise")) in spec.space.parameters
     assert (16, ("defaults",)) == (spec.training.early_stopping.patience, tuple(spec.enqueue))
+
+
+@pytest.mark.parametrize(("rows", "batch_sizes"), [(1000, (32, 64, 256)), (3000, None)])
+def test_tabm_gets_smaller_batches_for_few_rows(tmp_path, rows, batch_sizes):
+    lines = ["x,y", *(f"{i % 97},{i % 2}" for i in range(rows))]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    write_starter(str(tmp_path / "rows.csv"), "y", tmp_path / "s.yaml", family="tabm")
+    space = read_spec(tmp_path / "s.yaml").spec.space
+    assert batch_sizes == {p.name: getattr(p, "choices", None) for p in space}.get("batch_size")
 
 
 @pytest.mark.parametrize(("share", "metric"), [(0.5, "roc_auc"), (0.02, "average_precision")])
