@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import SpecError
+from ..errors import SpecError, first_line
 from ..platforms.files import write_text
 from .function_description import describe_function, find_module_name
 
@@ -137,11 +137,11 @@ def _write_function(function: Any, purpose: str, folder: Path) -> str:
             if hasattr(function, "get_config"):  # Keras restores it by the name of its class
                 pickle.loads(pickled)
         except Exception as error:
-            first, *_ = [*str(error).splitlines(), ""]
             by_class = ", or hand over its class" if hasattr(function, "get_config") else ""
             raise SpecError(
-                f"{purpose}: {name} cannot be taken to a worker: {type(error).__name__}: {first}. "
-                f"Let it build what it needs itself, or put it into a file of its own{by_class}"
+                f"{purpose}: {name} cannot be taken to a worker: {type(error).__name__}: "
+                f"{first_line(error)}. Let it build what it needs itself, or put it into a file of "
+                f"its own{by_class}"
             ) from None
         finally:
             if by_value:

@@ -123,8 +123,8 @@ def find_serving_obstacle(model: keras.Model) -> str | None:
             warnings.simplefilter("ignore")  # warns of an unsafe lambda, which is reported below
             config = keras.saving.serialize_keras_object(model)
     except Exception as error:  # a subclassed model or layer without a config
-        first, *_ = [*str(error).strip().splitlines(), ""]
-        named = re.match(r"Object (\w+) was created by passing", first)  # a layer of the model
+        # A layer of the model.
+        named = re.match(r"Object (\w+) was created by passing", str(error).strip())
         kind = named[1] if named else type(model).__name__
         return f"{kind} is a custom class without a config"
     finally:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...data.columns import Column
-from .recommended_ranges import recommend_vocabulary
+from .recommended_ranges import TABM_SMALL_BATCHES, recommend_vocabulary
 from .table_profile import count_ngrams
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ YAML_KEYWORDS = {"null", "true", "false", "yes", "no", "on", "off"}  # in YAML 1
 LIST_WIDTH = 60  # described columns
 WIDTH = 100  # characters per line, unless a list needs more
 SEED = 7
-SMALL_TABLE = 2_000  # development rows below which batches of TabM have fewer than 256 rows
 
 
 def render_file(starter: StarterFacts) -> str:
@@ -244,7 +243,7 @@ def _render_tabm(s: StarterFacts) -> Iterator[str]:
     yield "  weight_decay:    {type: float, low: 1e-4, high: 1e-1, log: true}"
     yield "  embedding_units: {type: int, low: 8, high: 32, step: 4}"
     yield "  embedding_bins:  {type: int, low: 2, high: 128}"
-    if s.dataset.n_rows < SMALL_TABLE:
+    if s.dataset.n_rows < TABM_SMALL_BATCHES:
         yield "  batch_size:      {type: categorical, choices: [32, 64, 256], prior: 64}"
     yield from _render_arrays(s)
     yield "enqueue: defaults                 # the published ones first, as near as the ranges go"

@@ -27,6 +27,7 @@ class RecommendedRanges:
     has_normalization: bool  # whether batches are large enough for batch normalization
 
 
+TABM_SMALL_BATCHES = 2_000  # development rows below which TabM's published batches are too large
 # With more, a trial of TabM takes minutes on two cores.
 TABM_ROWS = 20_000
 TABM_NUMBERS = 500_000  # rows times features
