@@ -38,7 +38,7 @@ REMEDIES = {
 
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message, without secrets."""
-    return redact_text((str(error).splitlines() or [type(error).__name__])[0])
+    return redact_text((str(error).strip().splitlines() or [type(error).__name__])[0])
 
 
 def describe_os_error(error: OSError) -> str:

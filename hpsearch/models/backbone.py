@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import SpecError
+from ..errors import SpecError, first_line
 from .keras_files import describe_keras_file
 
 if TYPE_CHECKING:
@@ -32,9 +32,8 @@ def load_backbone(path: Path, digest: str) -> keras.Model:
     try:
         model = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        first, *_ = [*str(error).strip().splitlines(), type(error).__name__]
         raise SpecError(
-            f"{path}: not readable as a Keras model of Keras's own layers: {first}"
+            f"{path}: not readable as a Keras model of Keras's own layers: {first_line(error)}"
             f"{describe_keras_file(path)}. Write it with model.save('backbone.keras')"
         ) from error
     if len(model.inputs) != 1 or len(model.outputs) != 1:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...errors import HpsearchError, SpecError
+from ...errors import HpsearchError, SpecError, first_line
 from ...trial import Value
 from .rejection import get_rejection_state
 
@@ -150,8 +150,7 @@ class _SpaceExplorer:
             raise
         except Exception as error:  # in a study, such a point is a failed trial
             if self.first_failure is None and get_rejection_state(error) is None:
-                first, *_ = [*str(error).strip().splitlines(), ""]
-                self.first_failure = f"{type(error).__name__}: {first}"
+                self.first_failure = f"{type(error).__name__}: {first_line(error)}"
             return None
 
     def _build_with(self, values: Mapping[str, Value]) -> BuildCall | None:

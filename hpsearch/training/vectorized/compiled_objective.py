@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...compat.keras import loss_arguments
-from ...errors import UnsuitableError
+from ...errors import UnsuitableError, first_line
 from ...trial import Value
 from ..compiled_model import get_link_activation, takes_class_indices, takes_logits
 from ..problem import Problem
@@ -52,9 +52,8 @@ class CompiledObjective:
         try:
             jax.eval_shape(self, self.numbers, rows, rows)
         except Exception as error:
-            first, *_ = [*str(error).strip().splitlines(), ""]
             raise UnsuitableError(
-                f"the compiled loss gives no number for each row in JAX ({first}): "
+                f"the compiled loss gives no number for each row in JAX ({first_line(error)}): "
                 "use trainer: keras_fit"
             ) from error
 
