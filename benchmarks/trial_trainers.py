@@ -83,7 +83,7 @@ def trainer_study(kind: str, configs: list[Config], data: str) -> list[float]:
     from hpsearch.search.event_writer import EventWriter
     from hpsearch.search.loop import Search
     from hpsearch.search.stopping_criteria import StoppingCriteria
-    from hpsearch.study.prepare import KNOWN_AHEAD
+    from hpsearch.study.population import KNOWN_AHEAD
     from hpsearch.tracking.store import artifact_location, default_uri, journal_path
     from hpsearch.tracking.uploader import Uploader
 

@@ -18,7 +18,7 @@ import pytest
 from hpsearch.errors import HpsearchError, SpecError
 from hpsearch.execution import inspection_process
 from hpsearch.execution.inline_executor import InlineExecutor
-from hpsearch.study.prepare import WorkerPool
+from hpsearch.study.worker_pool import WorkerPool
 from hpsearch.training.final_model import (
     FinalFitDone,
     FinalFitRequest,

@@ -322,7 +322,7 @@ def check(spec: Path, settings: tuple[str, ...], data: bool, as_json: bool) -> N
     """Validate SPEC and describe it, without training anything."""
     from ..study.check import check as check_study
     from ..study.check import inspect_data
-    from ..study.prepare import describe_training
+    from ..study.population import describe_training
     from ..study.tune import read_spec
     from .results import show_data
     from .space_table import show_space

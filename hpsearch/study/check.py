@@ -16,7 +16,8 @@ from ..spec.search_space import Categorical, Parameter, SearchSpace
 from ..training.trainer_selection import has_accelerator
 from .device_memory import describe_memory
 from .model_validation import check_model
-from .prepare import build_problem, describe_training, load_data, resolve_study
+from .population import describe_training
+from .prepare import build_problem, load_data, resolve_study
 from .resolved_study import CheckedStudy
 from .tune import Declared, read_spec
 from .winner.selection import describe_ensemble_rule, resolve_selection

@@ -10,7 +10,7 @@ from ..spec.study_spec import StudySpec
 from ..training.problem import Problem
 from ..training.trainer_selection import choose_trainer, has_accelerator
 from ..trial import TrialSpec, derive_seed, max_epochs
-from .prepare import divide_machine, population_of
+from .population import divide_machine, population_of
 from .resolved_study import CheckedStudy
 
 

@@ -30,9 +30,9 @@ from ..training.problem import Problem, sample_problem
 from ..training.trainer_selection import trains_itself
 from ..trial import Value
 from .initial_trials import initial_points
-from .prepare import Inspector, WorkerPool
 from .training_phases import check_phases
 from .user_code import list_code_files
+from .worker_pool import Inspector, WorkerPool
 
 MAX_POINTS = 12  # points at which a custom function is built before the first trial
 MAX_DRAWS = 200  # draws to find feasible points

@@ -22,11 +22,12 @@ from ..search.event_writer import EventWriter
 from .declaration import Change, Declaration, build_declaration, find_changes, packages_of
 from .earlier_studies import collect_earlier_studies
 from .git_provenance import record_git_state
-from .prepare import WorkerPool, describe_dataset
+from .prepare import describe_dataset
 from .resolved_study import ResolvedStudy
 from .space_edit import describe_outside, find_outside
 from .steering import find_extensions
 from .warm_start import collect_trials
+from .worker_pool import WorkerPool
 
 
 def start_or_resume(

@@ -33,12 +33,13 @@ from ..training.problem import Problem
 from .finalize import finalize_study
 from .finished import is_search_over, read_finished
 from .model_validation import check_model, with_model_space
-from .prepare import WorkerPool, build_problem, load_data, resolve_study
+from .prepare import build_problem, load_data, resolve_study
 from .resolved_study import CheckedStudy, ResolvedStudy
 from .result import StudyResult, build_result
 from .search_setup import make_search
 from .start import find_read_versions, move_study_aside, require_own_folder, start_or_resume
 from .validation import check_study
+from .worker_pool import WorkerPool
 
 logger = logging.getLogger("hpsearch.study")
 

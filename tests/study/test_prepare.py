@@ -34,17 +34,17 @@ def test_trials_know_what_others_may_choose(
 def test_a_population_is_chosen_on_an_accelerator_unless_it_is_declared(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from hpsearch.study import prepare
+    from hpsearch.study import population
 
     def chosen(trainer: str = "vectorized", threads: int = 1, **sections: Any) -> int:
         space = {"units": [4, 8], "batch_size": {"type": "int", "low": 10, "high": 200}}
         declared = {"data": {}, "search_space": space, "pruner": {"kind": "none"}, **sections}
-        return prepare.population_of(read_spec(declared), trainer, threads=threads)
+        return population.population_of(read_spec(declared), trainer, threads=threads)
 
     many = {"trials": 1000}
-    monkeypatch.setattr(prepare, "has_accelerator", lambda: False)
+    monkeypatch.setattr(population, "has_accelerator", lambda: False)
     assert 1 == chosen(budget=many)
-    monkeypatch.setattr(prepare, "has_accelerator", lambda: True)
+    monkeypatch.setattr(population, "has_accelerator", lambda: True)
     assert 64 == chosen(budget=many)
     assert 3 == chosen(budget={"trials": 30})
     assert 1000 == chosen(budget=many, sampler={"kind": "random"})
@@ -57,22 +57,22 @@ def test_trials_train_at_once_where_folds_are_fewer_than_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As many folds as threads at least, so that all cores are busy."""
-    from hpsearch.study import prepare
+    from hpsearch.study import population
 
-    monkeypatch.setattr(prepare, "has_accelerator", lambda: False)
+    monkeypatch.setattr(population, "has_accelerator", lambda: False)
     for threads in (1, 2, 5, 8, 16, 64):
         for folds in (2, 3, 5, 10):
             declared = {"data": {}, "search_space": {"units": [4, 8]}, "pruner": {"kind": "none"}}
             study = read_spec({**declared, "cross_validation": {"folds": folds}})
-            population = prepare.population_of(study, "vectorized", threads=threads)
-            assert threads <= folds * population < threads + folds or population == 1
-            assert 1 == prepare.population_of(study, "keras_fit", threads=threads)
-            assert (population > 1) == (threads > folds)
+            together = population.population_of(study, "vectorized", threads=threads)
+            assert threads <= folds * together < threads + folds or together == 1
+            assert 1 == population.population_of(study, "keras_fit", threads=threads)
+            assert (together > 1) == (threads > folds)
             machine = Machine(threads)
             monkeypatch.setattr(devices, "detect_machine", lambda trainer, m=machine: m)
-            assert "population: " in prepare.describe_training(study)
+            assert "population: " in population.describe_training(study)
     one_fold = read_spec({**declared, "cross_validation": {"kind": "holdout"}})
-    assert 1 == prepare.population_of(one_fold, "vectorized", threads=16)
+    assert 1 == population.population_of(one_fold, "vectorized", threads=16)
 
 
 @pytest.mark.parametrize(
@@ -91,28 +91,28 @@ def test_trials_train_at_once_where_folds_are_fewer_than_threads(
 def test_several_trials_are_compiled_ahead_where_no_result_changes_them(
     ahead: int, sections: dict[str, Any], workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hpsearch.study import prepare
+    from hpsearch.study import population
 
     declared = {"data": {}, "search_space": {"units": [4, 8]}, "pruner": {"kind": "none"}}
     study = read_spec({**declared, **sections})
-    monkeypatch.setattr(prepare, "has_accelerator", lambda: False)
-    assert ahead == prepare.count_ahead(study, "vectorized", workers=workers)
-    assert 0 == prepare.count_ahead(study, "keras_fit", workers=workers)
-    monkeypatch.setattr(prepare, "has_accelerator", lambda: True)
-    assert min(ahead, 1) == prepare.count_ahead(study, "vectorized", workers=workers)
+    monkeypatch.setattr(population, "has_accelerator", lambda: False)
+    assert ahead == population.count_ahead(study, "vectorized", workers=workers)
+    assert 0 == population.count_ahead(study, "keras_fit", workers=workers)
+    monkeypatch.setattr(population, "has_accelerator", lambda: True)
+    assert min(ahead, 1) == population.count_ahead(study, "vectorized", workers=workers)
 
 
 def test_a_study_tells_how_many_trials_fit_in_the_memory_of_an_accelerator(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from hpsearch.study import device_memory, prepare
+    from hpsearch.study import device_memory, population
 
     x = np.random.default_rng(0).normal(size=(60, 2))
     study = read_spec({"data": {}, "search_space": {"units": [4, 8]}, "budget": {"trials": 160}})
     dataset = load_data(study, (x, (x[:, 0] > 0).astype(int)))
     problem = build_problem(resolve_study(study, dataset), dataset)
     assert device_memory.describe_memory(study, problem) is None
-    for module in (prepare, device_memory):
+    for module in (population, device_memory):
         monkeypatch.setattr(module, "has_accelerator", lambda: True)
     asked = []
 

@@ -16,8 +16,9 @@ from ...execution.executor import Executor, Lost, Started
 from ...trial import EpochReport, TrialResult, TrialSpec
 from ..device_memory import describe_memory, sample_trials
 from ..model_validation import check_model
-from ..prepare import WorkerPool, build_problem, load_data, resolve_study
+from ..prepare import build_problem, load_data, resolve_study
 from ..tune import Declared, read_spec
+from ..worker_pool import WorkerPool
 
 MAX_PROBES = 8  # maximum number of points
 MIN_PROBES = 3  # minimum number of points, however long they take

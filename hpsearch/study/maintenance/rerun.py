@@ -23,10 +23,11 @@ from ...redaction import redact
 from ...search.event_writer import load_predictions
 from ...trial import EpochReport, FoldReport, Trial, TrialResult
 from ..declaration import describe_environment
-from ..prepare import WorkerPool, build_problem, load_data, resolve_study
+from ..prepare import build_problem, load_data, resolve_study
 from ..recorded_declaration import load_declaration
 from ..resolved_study import choose_pruner
 from ..weight_files import compute_user_digests
+from ..worker_pool import WorkerPool
 
 
 @dataclass(frozen=True, slots=True)
