@@ -7,8 +7,9 @@
 FOLDER is what `tables.py --export` wrote, and FILE keeps what is finished. LightGBM is tuned:
 `--trials` configurations, each cross-validated by five folds that also tell the number of trees,
 and the best one fitted on all rows. CatBoost has its defaults, and so have pytabkit's RealMLP and
-TabM, which are trained by five folds and once on all rows, as ours are. A missing package is left
-out, and the script says so. OMP_NUM_THREADS limits the threads; seconds are those of the processor.
+TabM by five folds; RealMLP is then fitted on all rows, as ours are, while TabM, which pytabkit does
+not refit, predicts by the mean of its five folds. A missing package is left out, and the script
+says so. OMP_NUM_THREADS limits the threads; seconds are those of the processor.
 """
 
 from __future__ import annotations
@@ -123,13 +124,13 @@ class CatBoost:
         return np.asarray(self._model.predict_proba(x))
 
 
-def pytabkit_network(name: str) -> Callable[[str, str, int, int], Any]:
-    """A network of pytabkit by its defaults."""
+def pytabkit_network(name: str, n_refit: int) -> Callable[[str, str, int, int], Any]:
+    """A network of pytabkit by its defaults; its folds' mean, if it is not fitted again."""
 
     def make(task: str, metric: str, seed: int, trials: int) -> Any:
         import pytabkit
 
-        own = {"n_cv": FOLDS, "n_refit": 1, "random_state": seed, "device": "cpu"}
+        own = {"n_cv": FOLDS, "n_refit": n_refit, "random_state": seed, "device": "cpu"}
         own["n_threads"] = THREADS
         if task == "regression":
             return getattr(pytabkit, f"{name}_Regressor")(**own)
@@ -143,8 +144,8 @@ def pytabkit_network(name: str) -> Callable[[str, str, int, int], Any]:
 RIVALS: dict[str, tuple[str, Callable[[str, str, int, int], Any]]] = {
     "LightGBM": ("lightgbm", TunedLightGBM),
     "CatBoost": ("catboost", CatBoost),
-    "pytabkit's RealMLP": ("pytabkit", pytabkit_network("RealMLP_TD")),
-    "pytabkit's TabM": ("pytabkit", pytabkit_network("TabM_D")),
+    "pytabkit's RealMLP": ("pytabkit", pytabkit_network("RealMLP_TD", 1)),
+    "pytabkit's TabM": ("pytabkit", pytabkit_network("TabM_D", 0)),
 }
 
 

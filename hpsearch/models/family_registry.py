@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +52,8 @@ class Family:
     find_initializer: Callable[[Mapping[str, Value]], RowInitializer | None] | None = None
     # (batch_size, number of training rows) -> the trained batch size; None: `batch_size`
     adapt_batch_size: Callable[[int, int], int] | None = None
+    # points that do well on many data sets, for a study's first trials; missing values are defaults
+    portfolio: Sequence[Mapping[str, Value]] = ()
 
     @property
     def takes_categories(self) -> bool:
@@ -91,6 +93,7 @@ FAMILIES: dict[str, Family] = {
         make_training_defaults=tabm.make_training_defaults,
         find_initializer=lambda params: tabm.initialize,
         adapt_batch_size=min,  # padding costs as much as rows
+        portfolio=tabm.PORTFOLIO,
     ),
     "wide_and_deep": Family(
         "wide_and_deep",

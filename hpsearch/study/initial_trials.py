@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import SpecError
-from ..models import find_family, make_training_defaults
+from ..models import FAMILIES, find_family, make_training_defaults
 from ..search.tried_points import PointKey, point_key
 from ..spec.priors import find_prior_mode, has_priors
 from ..spec.search_space import Categorical, Float, Int, Parameter
@@ -22,6 +23,7 @@ from ..training.schedules import DEFAULT_LEARNING_RATE
 from ..trial import Value, derive_seed
 
 DEFAULTS_WORD = "defaults"  # a point without declared values
+PORTFOLIO_WORD = "portfolio"  # the family's points that do well on many data sets
 MAX_DRAWS = 1000  # draws of the rest of a point, before its constraints count as unsatisfiable
 BATCH_SIZE = 32  # Keras's `fit`
 
@@ -64,10 +66,10 @@ def initial_points(
     """
     found: dict[PointKey, dict[str, Value]] = {}
     for index, declared in enumerate(spec.enqueue):
-        point = _complete_point(spec, declared, index)
-        if (wrong := spec.space.why_invalid(point)) is not None:
-            raise SpecError(wrong)
-        found[point_key(spec.space, point)] = point
+        for point in _complete_points(spec, declared, index):
+            if (wrong := spec.space.why_invalid(point)) is not None:
+                raise SpecError(wrong)
+            found.setdefault(point_key(spec.space, point), point)
     for known in further:
         found.setdefault(point_key(spec.space, known), dict(known))
     if has_priors(spec.space):
@@ -80,15 +82,27 @@ def initial_points(
 def find_enqueue_problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
     """Find problems of the declared points: key and message."""
     for index, declared in enumerate(spec.enqueue):
-        if declared != DEFAULTS_WORD and not isinstance(declared, Mapping):
-            message = f"a point is a mapping of names to values, or the word {DEFAULTS_WORD}"
-            yield f"enqueue.{index}", f"{message}. Received: {declared!r}"
+        where = f"enqueue.{index}"
+        if declared == PORTFOLIO_WORD:
+            if not _list_portfolio(spec):
+                yield where, f"{spec.model_name} has no {PORTFOLIO_WORD}. {_describe_portfolios()}"
+                continue
+        elif declared != DEFAULTS_WORD and not isinstance(declared, Mapping):
+            words = f"{DEFAULTS_WORD} or {PORTFOLIO_WORD}"
+            message = f"a point is a mapping of names to values, or the word {words}"
+            yield where, f"{message}. Received: {declared!r}"
             continue
-        wrong = list(_wrong_values(spec, {} if declared == DEFAULTS_WORD else declared))
-        yield from ((f"enqueue.{index}.{name}", message) for name, message in wrong)
-        reason = None if wrong else spec.space.why_invalid(_complete_point(spec, declared, index))
-        if reason is not None:
-            yield f"enqueue.{index}", reason
+        given = declared if isinstance(declared, Mapping) else {}
+        wrong = list(_wrong_values(spec, given))
+        yield from ((f"{where}.{name}", message) for name, message in wrong)
+        if wrong:
+            continue
+        reasons = map(spec.space.why_invalid, _complete_points(spec, declared, index))
+        yield from ((where, reason) for reason in reasons if reason is not None)
+
+
+def _describe_portfolios() -> str:
+    return f"Families with one: {', '.join(n for n, f in FAMILIES.items() if f.portfolio)}."
 
 
 def _wrong_values(spec: StudySpec, declared: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -114,12 +128,37 @@ def _format_range(p: Parameter) -> str:
     return f"{p.low:g} to {p.high:g}{step}"
 
 
-def _complete_point(spec: StudySpec, declared: Any, index: int) -> dict[str, Value]:
-    """Complete a declared point with all other active hyperparameters."""
-    given = {} if declared == DEFAULTS_WORD else dict(declared)
+def _list_portfolio(spec: StudySpec) -> Sequence[Mapping[str, Value]]:
+    family = find_family(spec.model_name)
+    return family.portfolio if family else ()
+
+
+def _complete_points(spec: StudySpec, declared: Any, index: int) -> Iterator[dict[str, Value]]:
+    """Complete what an item of `enqueue` declares: a point, or those of a portfolio."""
+    if declared == PORTFOLIO_WORD:
+        for learned in _list_portfolio(spec):
+            yield _complete_point(spec, {}, index, learned)
+    else:
+        yield _complete_point(spec, {} if declared == DEFAULTS_WORD else declared, index)
+
+
+def _complete_point(
+    spec: StudySpec,
+    given: Mapping[str, Any],
+    index: int,
+    learned: Mapping[str, Value] = MappingProxyType({}),
+) -> dict[str, Value]:
+    """Complete a point with all other active hyperparameters.
+
+    Args:
+        spec: The study.
+        given: Values of the space.
+        index: The point's place in `enqueue`, for its seed.
+        learned: Values that replace the defaults: the nearest ones of the space are taken.
+    """
     rng = Random(derive_seed(spec.seed, "enqueue", index))
     known = _default_point(spec)
-    usual = make_training_defaults(spec.model_name, spec.task or "")
+    usual = {**make_training_defaults(spec.model_name, spec.task or ""), **learned}
     for draw in range(MAX_DRAWS):
         params: dict[str, Value] = {}
         for p in spec.space:

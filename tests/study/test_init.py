@@ -76,7 +76,7 @@ def test_tabm_is_recommended_where_its_trials_take_seconds():
     ]
 
 
-def test_tabm_is_offered_in_the_space_of_its_authors_with_smaller_networks(tmp_path):
+def test_tabm_is_offered_smaller_networks_and_larger_rates_than_its_authors_space(tmp_path):
     rows = table(tmp_path / "rows.csv")
     write_starter(str(rows), "churned", tmp_path / "s.yaml", family="tabm")
     spec = read_spec(tmp_path / "s.yaml").spec
@@ -84,13 +84,16 @@ def test_tabm_is_offered_in_the_space_of_its_authors_with_smaller_networks(tmp_p
     assert ("tabm", 256, 16) == (spec.model, spec.training.epochs, stopping.patience)
     ours = read_spec(SPACES / "tabm.yaml").spec
     smaller = ("members", "layers", "units")
+    own = {*smaller, "learning_rate"}
     assert {*ours.search_space, "batch_size"} == {*spec.search_space}
-    for name in ours.search_space.keys() - set(smaller):
+    for name in ours.search_space.keys() - own:
         assert ours.search_space[name] == spec.search_space[name]
-    published, expected = initial_points(spec)  # and a point with the expected ones
+    published, *learned, expected = initial_points(spec)  # and a point with the expected ones
     assert [2, 256] == [published[name] for name in smaller[1:]]
     assert [2, 128] == [expected[name] for name in smaller[1:]]
-    assert published["learning_rate"] == pytest.approx(expected["learning_rate"])
+    assert [0.002, 0.02, 0.009, 0.008, 0.004] == pytest.approx(
+        [point["learning_rate"] for point in (published, *learned, expected)]
+    )
 
 
 def test_realmlp_is_not_offered_for_images(tmp_path):
@@ -238,8 +241,9 @@ def test_tabm_gets_smaller_batches_for_few_rows(tmp_path, rows, batch_sizes):
     lines = ["x,y", *(f"{i % 97},{i % 2}" for i in range(rows))]
     (tmp_path / "rows.csv").write_text("\n".join(lines))
     write_starter(str(tmp_path / "rows.csv"), "y", tmp_path / "s.yaml", family="tabm")
-    space = read_spec(tmp_path / "s.yaml").spec.space
-    assert batch_sizes == {p.name: getattr(p, "choices", None) for p in space}.get("batch_size")
+    spec = read_spec(tmp_path / "s.yaml").spec
+    offered = {p.name: getattr(p, "choices", None) for p in spec.space}
+    assert batch_sizes == offered.get("batch_size")
 
 
 @pytest.mark.parametrize(("share", "metric"), [(0.5, "roc_auc"), (0.02, "average_precision")])

@@ -96,6 +96,15 @@ def test_the_point_of_the_priors_comes_after_the_enqueued_ones():
     assert [1e-3, pytest.approx(0.01)] == [point["learning_rate"] for point in found]
 
 
+def test_the_portfolio_of_a_family_as_near_as_the_space_goes():
+    rate = {"type": "float", "low": 1e-3, "high": 1e-2, "log": True}
+    space = {"learning_rate": rate, "layers": {"type": "int", "low": 1, "high": 2}, "units": 64}
+    found = points(model="tabm", search_space=space, enqueue=["portfolio", "defaults"])
+    assert [(0.01, 1), (0.009, 2), (0.008, 2), (0.002, 2)] == [
+        (point["learning_rate"], point["layers"]) for point in found
+    ]
+
+
 def test_where_the_defaults_break_a_constraint_the_rest_is_drawn():
     keys = {"enqueue": [{"dropout": 0.5}], "constraints": ["units < 20"], "seed": 3}
     (point,) = points(**keys)
@@ -123,6 +132,7 @@ enqueue:
   - {optimizer: adam, momentum: 0.5}
   - activation: tanh
   - default
+  - portfolio
 """
 
 
@@ -136,10 +146,11 @@ def test_every_mistake_has_its_line(tmp_path):
         ":9: enqueue.1.width: is not a hyperparameter of the search space",
         ":10: enqueue.2: momentum is given, but its condition fails: optimizer is sgd",
         ":11: enqueue.3.activation: is fixed to 'relu'",
-        ":12: enqueue.4: a point is a mapping of names to values, or the word defaults",
+        ":12: enqueue.4: a point is a mapping of names to values, or the word defaults or",
+        ":13: enqueue.5: mlp has no portfolio. Families with one: tabm.",
     ]
     lines = str(caught.value).split("\n")
-    assert 5 == len(lines)
+    assert 6 == len(lines)
     for line, part in zip(lines, expected, strict=True):
         assert part in line
 
