@@ -5,14 +5,13 @@ All errors are reported together, one line each: `FILE:LINE: key: what is wrong`
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ..errors import SpecError
 from .constraints import resolve_constraint_paths
@@ -22,10 +21,14 @@ from .inheritance import resolve_extends
 from .model_reference import resolve_model_path
 from .study_spec import StudySpec
 from .type_coercion import coerce_declaration
-from .yaml_lines import Key, format_key, make_yaml_reader, parse_yaml
+from .validation_messages import (
+    format_location,
+    format_nested_error,
+    format_validation_errors,
+    parse_key,
+)
+from .yaml_lines import Key, make_yaml_reader, parse_yaml
 
-HYPERPARAMETER_TYPES = ("float", "int", "categorical", "fixed")  # of a hyperparameter
-MAX_VALUE_CHARACTERS = 100  # characters of a value in a message
 PATH_OVERRIDES = (["data", "source"], ["data", "test_source"])
 
 
@@ -44,7 +47,7 @@ class StudyFile:
 
     def format_location(self, key: str) -> str:
         """Format `FILE:LINE: key`, with the line of the nearest key present in the file."""
-        return _format_location(_parse_key(key), self.lines, self.origin)
+        return format_location(parse_key(key), self.lines, self.origin)
 
     def dump_written(self) -> dict[str, Any]:
         """Return all keys with their defaults; paths and references are as written."""
@@ -91,7 +94,7 @@ class StudyFile:
             file.spec.check_space()
         except ValueError as error:
             message = (
-                _format_nested_error((), line, self.lines, self.origin)
+                format_nested_error((), line, self.lines, self.origin)
                 for line in str(error).split("\n")
             )
             raise SpecError("\n".join(message)) from None
@@ -189,6 +192,20 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise SpecError(f"{text}: the value is not valid YAML: {error}") from None
 
 
+def parse_assignments(texts: Sequence[str]) -> dict[str, Any]:
+    """Parse several `NAME=VALUE`.
+
+    Raises:
+        SpecError: If one is not of this form, or a name stands twice.
+    """
+    values: dict[str, Any] = {}
+    for name, value in map(parse_assignment, texts):
+        if name in values:
+            raise SpecError(f"{name}: stands twice, {values[name]!r} and {value!r}: give one value")
+        values[name] = value
+    return values
+
+
 def _apply_override(raw: dict[str, Any], lines: dict[Key, str], text: str) -> None:
     name = text.partition("=")[0]
     path = name.split(".")
@@ -227,7 +244,7 @@ def _validate_study(
     forget_files()
     resolution = resolve_references(raw)
     if resolution.problems:
-        found = (f"{_format_location(k, lines, origin)}: {m}" for k, m in resolution.problems)
+        found = (f"{format_location(k, lines, origin)}: {m}" for k, m in resolution.problems)
         raise SpecError("\n".join(found))
     values = resolution.values
     if not isinstance(values.get("model"), Mapping):  # a function adds its own later
@@ -235,8 +252,7 @@ def _validate_study(
     try:
         spec = StudySpec.model_validate(values)
     except ValidationError as error:
-        problems = [_format_error(dict(e), values, lines, origin) for e in error.errors()]
-        raise SpecError("\n".join(dict.fromkeys(problems))) from None
+        raise SpecError(format_validation_errors(error.errors(), values, lines, origin)) from None
     update = {
         "model": resolve_model_path(spec.model, folder),
         "constraints": resolve_constraint_paths(spec.constraints, folder),
@@ -250,135 +266,3 @@ def _validate_study(
         lines=lines,
         references=resolution.written,
     )
-
-
-def _format_error(error: Mapping[str, Any], raw: Any, lines: Mapping[Key, str], origin: str) -> str:
-    """Format a pydantic error as `FILE:LINE: key: what is wrong, what is allowed`."""
-    key = tuple(_strip_union_tags(error["loc"], raw))
-    message = str(error["msg"]).removeprefix("Value error, ")
-    if error["type"] == "missing":
-        key = (*key, error["loc"][-1]) if key[-1:] != error["loc"][-1:] else key
-        message = "is required"
-    elif error["type"] == "extra_forbidden":
-        message = _unknown_key_message(str(key[-1]), _allowed_keys(key[:-1]))
-    elif error["type"] == "union_tag_invalid":
-        message = f"type {error['ctx']['tag']!r} does not exist. Known: {_known_types(error)}."
-    elif error["type"] == "union_tag_not_found":
-        message = f"type is missing. Known: {_known_types(error)}."
-    elif error["type"] == "string_pattern_mismatch":
-        given = _shorten_value(error["input"])
-        message = f"{given} may hold letters, digits, '.', '_' and '-' only, at most 100 of them"
-    elif error["type"] in ("model_type", "model_attributes_type", "dict_type"):
-        fields = _allowed_keys(key)
-        keys = f", with {', '.join(fields)}" if fields else ""
-        message = f"is a section of keys{keys}. Received: {_shorten_value(error['input'])}"
-    elif error["type"] in _SCALARS and isinstance(error["input"], dict | list):
-        kinds = "a text, a number, true, false or null"
-        message = f"a value is {kinds}. Received: {_shorten_value(error['input'])}"
-    elif error["type"] not in ("value_error",) and not isinstance(error["input"], dict | list):
-        message = f"{message[0].lower()}{message[1:]}. Received: {_shorten_value(error['input'])}"
-    if error["type"] == "value_error":
-        return "\n".join(
-            _format_nested_error(key, part, lines, origin) for part in message.split("\n")
-        )
-    return f"{_format_location(key, lines, origin)}: {message}"
-
-
-def _shorten_value(value: Any) -> str:
-    """Format a value, shortened if it is long."""
-    text = repr(value)
-    return (
-        text
-        if len(text) <= MAX_VALUE_CHARACTERS
-        else f"{text[:MAX_VALUE_CHARACTERS]}… ({len(text):,} characters)"
-    )
-
-
-def _known_types(error: Mapping[str, Any]) -> str:
-    """Return the allowed types of a hyperparameter, or of one of its ranges."""
-    return ", ".join(
-        t for t in HYPERPARAMETER_TYPES if t != "fixed" or "ranges" not in error["loc"]
-    )
-
-
-def _format_nested_error(key: Key, message: str, lines: Mapping[Key, str], origin: str) -> str:
-    """Format an error raised by a section, whose text begins with the rest of the key."""
-    if nested := re.match(r"([\w.]+?): (.*)", message):
-        inner = (*key, *_parse_key(nested[1]))
-        if inner[:-1] in lines or inner in lines:
-            key, message = inner, nested[2]
-    return f"{_format_location(key, lines, origin)}: {message}"
-
-
-def _strip_union_tags(loc: Iterable[str | int], raw: Any) -> Iterable[str | int]:
-    """Remove from `loc` the steps that pydantic's unions add."""
-    parts = list(loc)
-    for i, part in enumerate(parts):
-        if _has_part(raw, part):
-            raw = raw[part]
-            yield part
-        elif i == len(parts) - 1 and isinstance(raw, dict) and part not in _UNION_TAGS:
-            yield part
-
-
-def _has_part(raw: Any, part: str | int) -> bool:
-    if isinstance(raw, list):
-        return isinstance(part, int) and part < len(raw)
-    return isinstance(raw, dict) and part in raw
-
-
-_SCALARS = ("bool_type", "int_type", "float_type", "string_type", "none_required")
-_UNION_TAGS = {
-    "bool",
-    "str",
-    "float",
-    "int",
-    "categorical",
-    "fixed",
-    "[key]",
-    "value",
-    "values",
-    "range",
-    "family",
-    "convention",
-    "ranges",
-    "query",
-}
-
-
-def _allowed_keys(key: Key) -> list[str]:
-    """Return the keys that a section allows; empty if any key is allowed."""
-    model: Any = StudySpec
-    for part in key:
-        if not (isinstance(model, type) and issubclass(model, BaseModel)):
-            return []
-        info = model.model_fields.get(str(part))
-        if info is None:
-            return []
-        model = next(
-            (t for t in _union_members(info.annotation) if hasattr(t, "model_fields")), None
-        )
-    return list(model.model_fields) if model else []
-
-
-def _union_members(annotation: Any) -> Iterable[Any]:
-    arguments = getattr(annotation, "__args__", ())
-    return [annotation, *(member for a in arguments for member in _union_members(a))]
-
-
-def _unknown_key_message(name: str, allowed: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, allowed, 1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    known = f" Allowed: {', '.join(allowed)}." if allowed else ""
-    return f"unknown key.{hint}{known}"
-
-
-def _parse_key(text: str) -> Key:
-    return tuple(int(part) if part.isdigit() else part for part in text.split("."))
-
-
-def _format_location(key: Key, lines: Mapping[Key, str], origin: str) -> str:
-    for length in range(len(key), 0, -1):
-        if key[:length] in lines:
-            return f"{lines[key[:length]]}: {format_key(key)}"
-    return f"{origin}: {format_key(key)}"

@@ -132,6 +132,29 @@ def test_files_that_are_no_text_or_too_large_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("training", {"checkpoint": 0}, "'auto', 'off' or a number of at least 1 is needed. R"),
+        ("training", {"checkpoint": "on"}, "'auto', 'off' or a whole number is needed. Received"),
+        ("training", {"epochs": [1]}, "training.epochs: a whole number is needed. Received: [1]"),
+        ("warm_start", [], "warm_start: a text or a list of at least 1 values is needed. Rec"),
+        ("warm_start", ["a b"], "warm_start.0: 'a b' may hold letters, digits"),
+        ("search_space", {"units": [[1]]}, "units.0: a text, a number, true or false is needed. R"),
+    ],
+)
+def test_a_value_of_none_of_several_types_has_one_line_that_names_them(key, value, message):
+    with pytest.raises(SpecError) as caught:
+        load_dict({"data": {}, "search_space": {"units": 8}, key: value})
+    (line,) = str(caught.value).splitlines()
+    assert message in line
+
+
+def test_a_mistake_in_a_dict_is_located_by_its_key_alone():
+    with pytest.raises(SpecError, match=r"^spec: constraints\.0: there is no parameter 'x'"):
+        load_dict({"data": {}, "search_space": {"units": 8}, "constraints": ["x < 2"]})
+
+
+@pytest.mark.parametrize(
     ("condition", "message"),
     [
         ("{optimzer: sgd}", "there is no parameter 'optimzer'"),
