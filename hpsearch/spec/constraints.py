@@ -20,6 +20,9 @@ from .expression import equality_pairs, evaluate_condition, find_names, parse_co
 from .function_reference import is_reference, load_function_once, resolve_reference
 from .parameter_domains import format_value
 
+# How a limit is written, for a name that is no hyperparameter
+LIMIT_HINT = " What is measured is compared alone with a number, by <= or >=: latency_ms <= 2."
+
 
 class Constraint(Protocol):
     """Decides whether a point is feasible."""
@@ -140,8 +143,8 @@ def find_unknown_names(
         for name in sorted(getattr(constraint, "names", frozenset()) - known.keys()):
             close = difflib.get_close_matches(name, sorted(known), 1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            listed = ", ".join(sorted(known))
-            found.append((index, f"there is no parameter {name!r}.{hint} Known: {listed}."))
+            listed = ", ".join(sorted(known)) + ("." if close else f".{LIMIT_HINT}")
+            found.append((index, f"there is no parameter {name!r}.{hint} Known: {listed}"))
         if isinstance(constraint, ExpressionConstraint):
             for name, constant in equality_pairs(constraint.tree):
                 if reason := _never_equal(name, constant, known.get(name, frozenset())):

@@ -297,6 +297,11 @@ class StudySpec(Section):
         """The studies of `warm_start` if it is a list: of any data."""
         return self.warm_start if isinstance(self.warm_start, list) else ()
 
+    @property
+    def named_studies(self) -> Sequence[str]:
+        """The studies of `warm_start`, of the same data or not."""
+        return [self.warm_start] if isinstance(self.warm_start, str) else self.earlier_studies
+
     @cached_property
     def space(self) -> SearchSpace:
         """The hyperparameters that vary."""

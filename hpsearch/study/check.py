@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ..data import Dataset
@@ -20,6 +21,7 @@ from .population import describe_training
 from .prepare import build_problem, load_data, resolve_study
 from .resolved_study import CheckedStudy
 from .tune import Declared, read_spec
+from .warm_start import note_missing_studies
 from .winner.selection import describe_ensemble_rule, resolve_selection
 
 COLUMNS = ("hyperparameter", "type", "values", "scale", "when", "allowed")
@@ -90,7 +92,9 @@ def inspect_data(
     selection = resolve_selection(
         study.spec.selection, one_fold, len(resolved.objectives), len(resolved.limits)
     )
-    notes = [describe_ensemble_rule(selection)] if selection.kind == "ensemble" else []
+    notes = note_missing_studies(study.spec, Path.cwd())
+    if selection.kind == "ensemble":
+        notes.append(describe_ensemble_rule(selection))
     memory = None
     if has_accelerator():
         tell("compiling a population")

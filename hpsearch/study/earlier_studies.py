@@ -10,14 +10,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import JournalError
 from ..events import WarmStart
-from ..history import History, load_condensed_history
+from ..history import History
 from ..spec.study_spec import StudySpec
 from ..trial import Trial, Value, is_score
 from .initial_trials import complete_point
 from .resolved_study import ResolvedStudy
-from .warm_start import best_point, copy_trial, read_copies
+from .warm_start import best_point, copy_trial, load_other, read_copies
 
 MIN_TRIALS = 3  # of an earlier study
 MAX_TRIED = 3  # earlier studies whose best point is tried first
@@ -41,10 +40,7 @@ def collect_earlier_studies(study: ResolvedStudy, journal: Path) -> list[WarmSta
 
 def _collect(study: ResolvedStudy, journal: Path, name: str) -> WarmStart:
     file = study.file
-    try:
-        other = load_condensed_history(journal.parents[1] / name / "journal.jsonl")
-    except JournalError as error:
-        raise file.make_error("warm_start", str(error)) from None
+    other = load_other(file, journal, name)
     _require_same_direction(study, other, name)
     complete = [t for t in other.trials if t.state == "COMPLETE" and is_score(t.score)]
     shared = [(t, _shared_params(study.spec, t.params)) for t in complete]

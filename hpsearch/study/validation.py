@@ -14,7 +14,7 @@ from ..execution.executor import EXECUTORS
 from ..models import find_family, format_unknown_family
 from ..plugins import describe_known, find_plugin
 from ..search.objectives import COSTS
-from ..search.pruners import PRUNERS, SEVERAL_OBJECTIVES, find_pruner
+from ..search.pruners import PRUNERS, SEVERAL_OBJECTIVES, find_pruner, make_pruner
 from ..search.pruners.fold_race import min_folds_to_reject
 from ..search.samplers import find_earlier_problem, find_sampler_problems
 from ..spec import feasibility, type_coercion
@@ -29,19 +29,21 @@ from ..training import schedules
 from ..training.metrics import METRICS, find_metric
 from ..training.trainer_selection import NO_BFLOAT16
 from . import initial_trials
+from .limit_validation import find_limit_problems
 from .model_validation import explain_missing
 from .resolved_study import CheckedStudy, choose_pruner
 from .task_validation import (
     TASKS,
     explain_unknown_loss,
     explain_unknown_metric,
-    explain_unmeasured,
     find_task_problems,
     find_unread,
     format_problems,
     list_losses,
 )
 from .training_phases import find_phase_problems
+
+MAX_FURTHER_EPOCHS = 100  # among which more epochs are suggested to a pruner
 
 
 def check_study(file: StudyFile) -> CheckedStudy:
@@ -75,10 +77,11 @@ def _find_problems(file: StudyFile) -> Iterator[tuple[str, str]]:
         problem = find_earlier_problem(sampler.kind, objectives=n_objectives)
         if problem is not None:
             yield "warm_start", f"{problem}. A study of the same data is named without a list"
+    yield from _check_named_studies(spec)
     yield from _check_objective(file)
     yield from _check_quantiles(spec)
     yield from _check_objectives(spec)
-    yield from _check_limits(spec)
+    yield from find_limit_problems(spec)
     yield from _check_schedule(spec)
     yield from _check_execution(spec)
     yield from _check_precision(spec)
@@ -90,6 +93,15 @@ def _find_problems(file: StudyFile) -> Iterator[tuple[str, str]]:
     yield from _check_model(spec)
     empty = list(feasibility.find_failing_constraints(spec.space))
     yield from empty or initial_trials.find_enqueue_problems(spec)
+
+
+def _check_named_studies(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    """Check that `warm_start` names other studies, each once."""
+    named = spec.named_studies
+    if spec.study in named:
+        yield "warm_start", f"{spec.study} is this study itself: name an earlier one"
+    if len(set(named)) < len(named):
+        yield "warm_start", f"a study stands twice in {', '.join(named)}"
 
 
 def _check_model(spec: StudySpec) -> Iterator[tuple[str, str]]:
@@ -190,24 +202,6 @@ def _check_objectives(spec: StudySpec) -> Iterator[tuple[str, str]]:
             yield f"objectives.{index}.direction", f"{name} is to be {direction}d: leave it out"
 
 
-def _check_limits(spec: StudySpec) -> Iterator[tuple[str, str]]:
-    """Check that the constraints that are on no hyperparameter are on something measured."""
-    own = spec.objective.metric.rpartition(":")[2] if spec.objective else None
-    for index, limit in spec.limits.items():
-        if limit.name not in (*COSTS, own) and find_metric(limit.name) is None:
-            yield f"constraints.{index}", explain_unmeasured(spec, limit.name, spec.task)
-    if not spec.limits:
-        return
-    texts = " and ".join(map(str, spec.limits.values()))
-    if spec.budget.until is not None:
-        yield "budget.until", f"does not know how far {texts} holds. Take budget.stagnation"
-    if spec.selection.kind == "ensemble":
-        yield (
-            "selection.kind",
-            f"{texts} is measured for single trials, and an ensemble has several: take best",
-        )
-
-
 def _check_pruner_options(spec: StudySpec) -> Iterator[tuple[str, str]]:
     """Check that the pruner exists and uses the declared options."""
     if spec.pruner is None:
@@ -239,7 +233,19 @@ def _check_pruner(study: CheckedStudy) -> Iterator[tuple[str, str]]:
         alpha = PRUNERS["fold_race"][1]["alpha"]
         yield from _check_fold_race(spec, options.get("alpha", alpha))
     elif not any(study.pruner.rungs(n, epochs) for n in range(99)):
-        yield "pruner.kind", f"{kind} would never prune a trial of {epochs} epochs: train longer"
+        yield "pruner.kind", _explain_no_rung(study)
+
+
+def _explain_no_rung(study: CheckedStudy) -> str:
+    """Explain that the pruner decides nothing in so few epochs."""
+    epochs, kind = study.spec.training.epochs, study.pruner_kind
+    options = study.spec.pruner.options if study.spec.pruner else {}
+    reason = f"{kind} would never prune a trial of {epochs} epochs: train longer"
+    for longer in range(epochs + 1, epochs + MAX_FURTHER_EPOCHS):
+        pruner = make_pruner(kind, options, epochs=longer)
+        if any(pruner.rungs(number, longer) for number in range(99)):
+            return f"{reason}, {longer} epochs at least"
+    return reason
 
 
 def _check_schedule(spec: StudySpec) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,7 @@ from ..history import History, load_condensed_history
 from ..spec.function_reference import is_reference, resolve_reference
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
+from ..tracking.store import find_journal
 from ..trial import Direction, State, Trial, Value, orient
 from .resolved_study import ResolvedStudy
 from .user_code import compute_digests
@@ -35,10 +36,7 @@ def collect_trials(study: ResolvedStudy, journal: Path, *, fingerprint: str) -> 
     """
     file = study.file
     name = str(file.spec.warm_start)
-    try:
-        other = load_condensed_history(journal.parents[1] / name / "journal.jsonl")
-    except JournalError as error:
-        raise file.make_error("warm_start", str(error)) from None
+    other = load_other(file, journal, name)
     _require_comparable_scores(study, other, fingerprint)
     finished = [t for t in other.trials if t.is_finished]
     _require_same_metric_code(file, other, finished)
@@ -54,6 +52,31 @@ def collect_trials(study: ResolvedStudy, journal: Path, *, fingerprint: str) -> 
     )
 
 
+def load_other(file: StudyFile, journal: Path, name: str) -> History:
+    """Load the history of a study that `warm_start` names, beside the new study's `journal`.
+
+    Raises:
+        SpecError: If it does not exist or cannot be read.
+    """
+    folder = journal.parents[1]
+    path = folder / name / journal.name
+    if not path.exists():
+        others = {other.parent.name for other in folder.glob(f"*/{journal.name}")}
+        known = ", ".join(sorted(others - {journal.parent.name}))
+        there = f"Known: {known}." if known else "There is no other."
+        raise file.make_error("warm_start", f"there is no study {name!r} below {folder}. {there}")
+    try:
+        return load_condensed_history(path)
+    except JournalError as error:
+        raise file.make_error("warm_start", str(error)) from None
+
+
+def note_missing_studies(spec: StudySpec, root: Path) -> list[str]:
+    """Describe the studies of `warm_start` that do not exist below `root`."""
+    missing = [name for name in spec.named_studies if find_journal(root, name) is None]
+    return [f"warm_start: {name} is no study in this folder yet; tune needs it" for name in missing]
+
+
 def _require_comparable_scores(study: ResolvedStudy, other: History, fingerprint: str) -> None:
     """Refuse a study with another objective or other data."""
     objectives = [(o.metric, o.direction) for o in study.objectives]
@@ -64,7 +87,7 @@ def _require_comparable_scores(study: ResolvedStudy, other: History, fingerprint
         if there != here:
             raise study.file.make_error(
                 "warm_start",
-                f"the {what} of study {study.spec.warm_start} differ: "
+                f"the {what} of study {study.spec.warm_start} differs: "
                 f"{_format_objectives(there)} there, {_format_objectives(here)} here. "
                 "The scores are not comparable: leave it out, and enqueue its best points",
             )

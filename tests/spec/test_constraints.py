@@ -64,7 +64,8 @@ def test_every_name_that_no_parameter_has_is_told_with_its_line(tmp_path):
     assert [
         "a.yaml:5: constraints.0: there is no parameter 'unit'. Did you mean 'units'? "
         "Known: units.",
-        "a.yaml:6: constraints.1: there is no parameter 'x'. Known: units.",
+        "a.yaml:6: constraints.1: there is no parameter 'x'. Known: units."
+        " What is measured is compared alone with a number, by <= or >=: latency_ms <= 2.",
     ] == told(tmp_path, text)
 
 

@@ -20,7 +20,12 @@ from hpsearch.study.initial_trials import ARGUMENTS, OPTIMIZER_ARGUMENTS, initia
 from hpsearch.study.resolved_study import choose_pruner, with_task
 from hpsearch.study.user_code import compute_digests
 from hpsearch.study.validation import check_study
-from hpsearch.study.warm_start import best_point, collect_trials, read_trials
+from hpsearch.study.warm_start import (
+    best_point,
+    collect_trials,
+    note_missing_studies,
+    read_trials,
+)
 from hpsearch.training.losses import LOSSES
 from hpsearch.training.optimizers import OPTIMIZERS
 
@@ -237,10 +242,10 @@ def test_the_best_point_of_the_other_study_is_tried_after_the_enqueued_ones():
 
 def test_scores_of_other_data_or_of_another_metric_are_refused(tmp_path):
     journal = other_study(tmp_path)
-    with pytest.raises(SpecError, match=r"warm_start: the data of study other differ: f there"):
+    with pytest.raises(SpecError, match=r"warm_start: the data of study other differs: f there"):
         warm(journal, fingerprint="another")
     journal = other_study(tmp_path / "2", metric="f1")
-    with pytest.raises(SpecError, match=r"the objective of study other differ: f1 there, accuracy"):
+    with pytest.raises(SpecError, match=r"objective of study other differs: f1 there, accuracy"):
         warm(journal)
 
 
@@ -262,8 +267,29 @@ def test_scores_of_a_metric_whose_code_was_edited_are_refused(tmp_path):
 
 
 def test_a_study_that_does_not_exist_is_named(tmp_path):
-    with pytest.raises(SpecError, match=r"warm_start: .*other.*there is no journal"):
+    with pytest.raises(SpecError, match=r"warm_start: there is no study 'other' below .* no other"):
         warm(tmp_path / "new" / "journal.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("s", "warm_start: s is this study itself"),
+        (["other", "s"], "warm_start: s is this study itself"),
+        (["other", "other"], "warm_start: a study stands twice in other, other"),
+    ],
+)
+def test_warm_start_names_other_studies_each_once(named, message):
+    with pytest.raises(SpecError, match=message):
+        check_study(load_dict({**declared(warm_start=named), "study": "s"}))
+
+
+def test_a_check_notes_a_study_that_is_not_there_yet(tmp_path, monkeypatch):
+    spec = load_dict(declared(warm_start=["other", "gone"])).spec
+    other_study(tmp_path / "mlruns/studies")
+    assert ["warm_start: gone is no study in this folder yet; tune needs it"] == [
+        *note_missing_studies(spec, tmp_path)
+    ]
 
 
 # ---- earlier studies of other data ----

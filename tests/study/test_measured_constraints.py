@@ -99,7 +99,14 @@ def test_a_hyperparameter_comes_before_a_measured_quantity():
     ("more", "reason"),
     [
         ({"constraints": ["latency <= 2"]}, "nothing of this name is measured. Did you mean 'lat"),
-        ({"constraints": ["latency_ms < 2"]}, "there is no parameter 'latency_ms'"),
+        ({"constraints": ["latency_ms < 2"]}, "alone with a number, by <= or >=: latency_ms <= 2"),
+        ({"constraints": ["latency_ms <= 0"]}, "no trial is within latency_ms <= 0: latency_ms is"),
+        (
+            {"constraints": ["recall >= 1.1"]},
+            "no trial is within recall >= 1.1: the best recall is",
+        ),
+        ({"constraints": ["log_loss <= -1"]}, "no trial is within log_loss <= -1: the best log_l"),
+        ({"constraints": ["f1 >= 0.8", "f1 <= 0.7"]}, "within f1 <= 0.7 and f1 >= 0.8"),
         ({"constraints": ["rmse <= 2"], "task": "binary"}, "no parameter 'rmse', and nothing"),
         ({"budget": {"until": "converged"}}, "budget.until: does not know how far latency_ms"),
         ({"selection": {"kind": "ensemble"}}, "latency_ms <= 2 is measured for single trials"),

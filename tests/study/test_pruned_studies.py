@@ -54,6 +54,13 @@ def declared(**more):
     )
 
 
+@pytest.mark.parametrize(("kind", "fewest"), [("halving", 9), ("hyperband", 4), ("patience", 2)])
+def test_a_pruner_that_would_never_prune_is_refused_with_the_fewest_epochs(kind, fewest):
+    more = {"pruner": {"kind": kind}, "training": {"epochs": 1}}
+    with pytest.raises(SpecError, match=f"of 1 epochs: train longer, {fewest} epochs at least"):
+        declared(**more)
+
+
 @pytest.fixture(scope="module")
 def dataset():
     file = load_dict({"data": {"source": "sklearn:breast_cancer"}, "search_space": {"units": 8}})

@@ -1,0 +1,46 @@
+"""Validate constraints on what is measured: `latency_ms <= 2`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..search.objectives import COSTS
+from ..spec.study_spec import StudySpec
+from ..training.metrics import find_metric
+from ..trial import Limit
+from .task_validation import explain_unmeasured
+
+
+def find_limit_problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    """Check that the constraints that are on no hyperparameter are on something measured."""
+    own = spec.objective.metric.rpartition(":")[2] if spec.objective else None
+    for index, limit in spec.limits.items():
+        if limit.name not in (*COSTS, own) and find_metric(limit.name) is None:
+            yield f"constraints.{index}", explain_unmeasured(spec, limit.name, spec.task)
+        elif reason := _explain_impossible(limit, spec.limits.values()):
+            yield f"constraints.{index}", reason
+    if not spec.limits:
+        return
+    texts = " and ".join(map(str, spec.limits.values()))
+    if spec.budget.until is not None:
+        yield "budget.until", f"does not know how far {texts} holds. Take budget.stagnation"
+    if spec.selection.kind == "ensemble":
+        yield (
+            "selection.kind",
+            f"{texts} is measured for single trials, and an ensemble has several: take best",
+        )
+
+
+def _explain_impossible(limit: Limit, others: Iterable[Limit]) -> str | None:
+    """Explain that no trial can be within a limit; None if one can."""
+    metric = find_metric(limit.name)
+    if limit.name in COSTS and limit.is_upper and limit.bound <= 0:
+        return f"no trial is within {limit}: {limit.name} is above 0"
+    if metric is not None and limit.is_upper == (metric.direction == "minimize"):
+        best = 0 if limit.is_upper else 1
+        if limit.violation(best) > 0:
+            return f"no trial is within {limit}: the best {limit.name} is {best}"
+    for other in others:
+        if limit.name == other.name and limit.is_upper and other.violation(limit.bound) > 0:
+            return f"no trial is within {limit} and {other}"
+    return None
