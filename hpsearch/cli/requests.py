@@ -25,13 +25,13 @@ def enqueue(
     of the trial --like.
     """
     from ..reporting.terminal_tables import trial_number
-    from ..spec.study_file import parse_assignment
+    from ..spec.study_file import parse_assignments
     from ..study.steering import enqueue_point
     from .study_paths import require_journal
 
     journal = require_journal(study)
     number = None if like is None else trial_number(journal, like)
-    done = enqueue_point(journal, dict(map(parse_assignment, values)), like=number, epochs=epochs)
+    done = enqueue_point(journal, parse_assignments(values), like=number, epochs=epochs)
     if as_json:
         from ..answers.action_answers import EnqueueAnswer
 
@@ -74,33 +74,33 @@ def extend(study: str, trial: str, epochs: int, as_json: bool) -> None:
 
 @main.command()
 @click.argument("study", shell_complete=complete_studies)
-@click.argument(
-    "trial", type=click.IntRange(0), required=False, shell_complete=complete_trial_numbers
-)
+@click.argument("trial", required=False, shell_complete=complete_trial_numbers)
 @json_option
-def stop(study: str, trial: int | None, as_json: bool) -> None:
+def stop(study: str, trial: str | None, as_json: bool) -> None:
     """Stop TRIAL of STUDY after its current epoch, or the process that runs STUDY.
 
-    A stopped trial is pruned. A stopped process lets its running trials finish, as after Ctrl-C;
-    hpsearch tune continues the study.
+    TRIAL is 5 or trial-5. A stopped trial is pruned. A stopped process lets its running trials
+    finish, as after Ctrl-C; hpsearch tune continues the study.
     """
     from ..journal.inbox import post_stop
+    from ..reporting.terminal_tables import trial_number
     from ..study.steering import stop_trial
     from .study_paths import require_journal
 
     journal = require_journal(study)
-    owner = post_stop(journal) if trial is None else ""
-    is_running = trial is None or stop_trial(journal, trial)
+    number = None if trial is None else trial_number(journal, trial)
+    owner = post_stop(journal) if number is None else ""
+    is_running = number is None or stop_trial(journal, number)
     if as_json:
         from ..answers.action_answers import StopAnswer
 
-        print_answer(StopAnswer(study=study, trial=trial, is_running=is_running))
-    elif trial is None:
+        print_answer(StopAnswer(study=study, trial=number, is_running=is_running))
+    elif number is None:
         print_line(f"{owner} stops when its running trials have finished")
     elif is_running:
-        print_line(f"trial {trial} stops after its current epoch")
+        print_line(f"trial {number} stops after its current epoch")
     else:
-        print_line(f"no process runs {study}: the next hpsearch tune stops trial {trial}")
+        print_line(f"no process runs {study}: the next hpsearch tune stops trial {number}")
 
 
 @main.command()

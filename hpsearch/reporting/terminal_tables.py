@@ -102,11 +102,16 @@ def trial_number(journal: Path, trial: str) -> int:
     """Return the number of a trial that is named as `5`, `trial-5` or `best`.
 
     Raises:
-        JournalError: If `best` is asked for and no trial is complete.
+        JournalError: If it is named otherwise, or `best` is asked for and no trial is complete.
     """
-    if trial != "best":
-        return int(trial.removeprefix("trial-"))
     history = load_history(journal, without=CURVES)
+    if trial != "best":
+        digits = trial.removeprefix("trial-")
+        if not (digits.isascii() and digits.isdigit()):
+            raise JournalError(
+                f"{trial!r} names no trial of {history.name}: give 5, trial-5 or best"
+            )
+        return int(digits)
     best = history.winning_trial()
     if best is None:
         raise JournalError(f"{history.name} has no complete trial yet, so none is the best")

@@ -238,7 +238,8 @@ def _complete(spec: StudySpec, declared: Mapping[str, Value]) -> dict[str, Value
     """
     spec = spec.model_copy(update={"enqueue": [dict(declared)]})
     problems = [
-        f"{key.removeprefix('enqueue.0.')}: {text}" for key, text in find_enqueue_problems(spec)
+        f"{key.removeprefix('enqueue.0.')}: {text}" if key != "enqueue.0" else text
+        for key, text in find_enqueue_problems(spec)
     ]
     if problems:
         raise SpecError("\n".join(problems))

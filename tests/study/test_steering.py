@@ -70,11 +70,13 @@ def test_a_point_like_a_trial_keeps_what_is_active_and_its_epochs(copied):
         (["dropuot=0.1"], "dropuot: is not a hyperparameter of the search space. Known: optimizer"),
         (["units=64"], "units: 64 is not allowed. Allowed: 8 to 32"),
         (["units=64", "dropout=2"], "dropout: 2 is not allowed"),
-        (["optimizer=adam", "momentum=0.5"], "momentum"),
+        (["optimizer=adam", "momentum=0.5"], "momentum is given, but its condition fails: opt"),
         (["batch_size=64"], "batch_size: is fixed to 32"),
         (["units"], "write NAME=VALUE"),
         (["units=[1"], "not valid YAML"),
+        (["units=9", "units=10"], "units: stands twice, 9 and 10: give one value"),
         (["--like", "99"], "study cancer has no trial 99. Trials: 0 to 4"),
+        (["--like", "worst"], "'worst' names no trial of cancer: give 5, trial-5 or best"),
     ],
 )
 def test_what_is_not_a_point_is_refused_and_nothing_is_enqueued(copied, arguments, message):
@@ -87,6 +89,8 @@ def test_what_is_not_a_point_is_refused_and_nothing_is_enqueued(copied, argument
     [
         ([], "cancer: no process runs the study"),
         (["3"], "trial 3 of study cancer has ended: "),
+        (["trial-3"], "trial 3 of study cancer has ended: "),
+        (["last"], "'last' names no trial of cancer: give 5, trial-5 or best"),
         (["99"], "has no trial 99"),
     ],
 )
