@@ -10,6 +10,9 @@ from ..errors import DataError
 from .schema import Schema
 from .split import Split
 
+MIN_RANGE = 1e-15  # of a target; the squares of its errors are numbers of float32
+EXACT_DIGITS = 1e6  # of which float32 keeps one decimal
+
 
 def require_target_variation(
     target: np.ndarray, folds: Sequence[Split], names: Sequence[str]
@@ -22,8 +25,23 @@ def require_target_variation(
                 raise DataError(
                     f"fold {number} of {len(folds)}: target {name!r} is {low:g} in all of its "
                     f"{len(known)} training rows, so there is nothing to learn: use fewer folds, "
-                    "more training rows or another kind"
+                    f"more training rows or another kind{_explain_rounding(low)}"
                 )
+            if high - low < MIN_RANGE:
+                raise DataError(
+                    f"target {name!r} is from {low:g} to {high:g} in the training rows of fold "
+                    f"{number}: the squares of such differences are 0 in float32. Multiply it, "
+                    "by 1e20 for instance"
+                )
+
+
+def _explain_rounding(value: float) -> str:
+    """Explain that large numbers may differ before they are rounded; empty for others."""
+    if abs(value) < EXACT_DIGITS:
+        return ""
+    return (
+        f". Numbers are rounded to 7 digits: if they differ by less, subtract {value:g} from them"
+    )
 
 
 def note_constant_columns(schema: Schema, columns: np.ndarray) -> tuple[str, ...]:

@@ -42,6 +42,18 @@ SIXTHS = np.arange(N) // 10
             "fold 0 of 5: target 'y' is .* in all of its 1 training rows",
         ),
         (
+            frame(y=1e9 + NUMBERS),
+            {"folds": 3},
+            {},
+            "Numbers are rounded to 7 digits: if they differ by less, subtract 1e[+]09 from them",
+        ),
+        (
+            frame(y=1e-30 * NUMBERS),
+            {"folds": 3},
+            {},
+            "the squares of such differences are 0 in float32. Multiply it, by 1e20 for instance",
+        ),
+        (
             frame(w=np.where(SIXTHS, 1, 1e39)),
             {},
             {"weights": "w"},
