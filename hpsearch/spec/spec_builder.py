@@ -9,6 +9,7 @@ from typing import Any
 from ..errors import SpecError
 from ..trial import Value
 from .conditions import NumberRange
+from .plain_values import to_plain
 from .search_space import Categorical, Parameter
 
 
@@ -58,7 +59,7 @@ class Spec(Mapping[str, Any]):
         space = {name: d[0] if len(d) == 1 else d for name, d in declared.items()}
         if twice := space.keys() & (fixed or {}).keys():
             raise SpecError(f"search_space: {', '.join(sorted(twice))}: fixed, and varied as well")
-        self._sections = _to_plain({**sections, "search_space": {**space, **(fixed or {})}})
+        self._sections = to_plain({**sections, "search_space": {**space, **(fixed or {})}})
 
     def to_yaml(self) -> str:
         """Format the declaration as a study file."""
@@ -115,12 +116,3 @@ def _declare_allowed(allowed: Any) -> Any:
         ends = {"min": allowed.low, "max": allowed.high}
         return {key: end for key, end in ends.items() if abs(end) != float("inf")}
     return list(allowed) if isinstance(allowed, tuple) else allowed
-
-
-def _to_plain(value: Any) -> Any:
-    """Convert values to YAML types, NumPy numbers and tuples included."""
-    if isinstance(value, Mapping):
-        return {str(k): _to_plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_to_plain(v) for v in value]
-    return value.item() if hasattr(value, "item") else value

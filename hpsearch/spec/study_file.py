@@ -19,6 +19,7 @@ from .environment_references import list_variables, resolve_references, restore_
 from .function_reference import forget_files
 from .inheritance import resolve_extends
 from .model_reference import resolve_model_path
+from .plain_values import to_plain
 from .study_spec import StudySpec
 from .type_coercion import coerce_declaration
 from .validation_messages import (
@@ -106,7 +107,7 @@ class StudyFile:
         Raises:
             SpecError: With every mistake on a line of its own.
         """
-        raw, lines = _copy_plain(self.raw), dict(self.lines)
+        raw, lines = to_plain(self.raw), dict(self.lines)
         for text in overrides:
             _apply_override(raw, lines, text)
         return _validate_study(raw, lines, self.origin, self.folder)
@@ -156,16 +157,10 @@ def load_dict(
     Raises:
         SpecError: With every mistake on a line of its own.
     """
-    raw, lines = resolve_extends(_copy_plain(declared), {}, folder=folder or Path(), chain=())
+    raw, lines = resolve_extends(to_plain(declared), {}, folder=folder or Path(), chain=())
     for text in overrides:
         _apply_override(raw, lines, text)
     return _validate_study(raw, lines, "spec", folder or Path.cwd())
-
-
-def _copy_plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _copy_plain(v) for k, v in value.items()}
-    return [_copy_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 # ---- overrides ----

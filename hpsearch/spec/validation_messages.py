@@ -216,6 +216,7 @@ def parse_key(text: str) -> Key:
 def format_location(key: Key, lines: Mapping[Key, str], origin: str) -> str:
     """Format `FILE:LINE: key`, with the line of the nearest key present in the file."""
     for length in range(len(key), 0, -1):
-        if key[:length] in lines:
-            return f"{lines[key[:length]]}: {format_key(key)}"
+        if (place := lines.get(key[:length])) is not None:
+            named = format_key(key)  # an override names its key itself
+            return place if place == f"--set {named}" else f"{place}: {named}"
     return f"{origin}: {format_key(key)}"

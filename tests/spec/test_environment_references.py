@@ -117,7 +117,7 @@ def test_an_override_may_be_a_reference(tmp_path):
     (tmp_path / "study.yaml").write_text("data: {}\n" + SPACE)
     file = load_file(tmp_path / "study.yaml", ["data.source=${DATA}/b.csv"])
     assert ("/rows/b.csv", "${DATA}/b.csv") == (file.spec.data.source, file.raw["data"]["source"])
-    with pytest.raises(SpecError, match=r"--set data.source: data.source: the environment var"):
+    with pytest.raises(SpecError, match=r"--set data.source: the environment var"):
         load_file(tmp_path / "study.yaml", ["data.source=${UNSET}"])
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -149,6 +150,17 @@ def test_a_value_of_none_of_several_types_has_one_line_that_names_them(key, valu
     assert message in line
 
 
+def test_numbers_and_arrays_of_numpy_are_values_of_a_dict():
+    low = {"type": "int", "low": np.int64(2), "high": np.int32(8)}
+    space = {"units": list(np.array([4, 8])), "layers": low, "batch_size": range(16, 18)}
+    space["dropout"] = np.array([0.1, 0.5])
+    spec = load_dict({"data": {}, "search_space": space, "seed": np.int64(3)}).spec
+    found = {p.name: getattr(p, "choices", None) for p in spec.space}
+    expected = {"units": (4, 8), "layers": None, "batch_size": (16, 17), "dropout": (0.1, 0.5)}
+    assert expected == found
+    assert {int} == {type(choice) for choice in found["units"]}
+
+
 def test_a_mistake_in_a_dict_is_located_by_its_key_alone():
     with pytest.raises(SpecError, match=r"^spec: constraints\.0: there is no parameter 'x'"):
         load_dict({"data": {}, "search_space": {"units": 8}, "constraints": ["x < 2"]})
@@ -239,7 +251,7 @@ def test_set_replaces_any_key_and_its_mistakes_name_it(tmp_path):
     spec = load(tmp_path, text, "budget.trials=7", "training.early_stopping=null").spec
     assert (7, None) == (spec.budget.trials, spec.training.early_stopping)
     told = mistakes(tmp_path, text, "budget.trials=none")
-    assert told[0].startswith("--set budget.trials: budget.trials: input should be a valid integer")
+    assert told[0].startswith("--set budget.trials: input should be a valid integer")
     assert "write key.path=value" in mistakes(tmp_path, text, "budget.trials")[0]
 
 

@@ -160,7 +160,7 @@ def test_a_value_on_the_command_line_is_typed_and_refused_alike(tmp_path: Path):
     path.write_text("data: {source: 'sklearn:wine'}\nsearch_space: {units: [4, 8]}\n")
     rate = load_file(path, ["search_space.learning_rate=1"]).spec.fixed_params["learning_rate"]
     assert (1.0, float) == (rate, type(rate))
-    with pytest.raises(SpecError, match=r"--set search_space.dropout: search_space.dropout: got 2"):
+    with pytest.raises(SpecError, match=r"--set search_space.dropout: got 2"):
         read_spec(path, ["search_space.dropout=2"])
 
 
