@@ -24,6 +24,8 @@ from .parameter_domains import FAMILY_TRAINING
 from .search_space import Categorical, SearchSpace
 from .section import Section
 
+MAX_EPOCHS = 100_000  # of a trial
+
 
 def _check_portable(name: str) -> str:
     reason = explain_unportable(name)
@@ -85,7 +87,7 @@ def _check_rate(rate: float | str | None) -> float | str | None:
 class PhaseSpec(Section):
     """A phase of the training of a custom model."""
 
-    epochs: int = Field(ge=1, le=100_000)
+    epochs: int = Field(ge=1, le=MAX_EPOCHS)
     # Names of layers, or of models of layers, with * and ?; None: as in the phase before.
     trainable: list[Annotated[str, Field(min_length=1)]] | None = Field(None, min_length=1)
     learning_rate: Annotated[float | Name | None, AfterValidator(_check_rate)] = None  # or a name
@@ -94,7 +96,7 @@ class PhaseSpec(Section):
 class TrainingSpec(Section):
     """Epochs and trainer of a trial."""
 
-    epochs: int = Field(50, ge=1, le=100_000)
+    epochs: int = Field(50, ge=1, le=MAX_EPOCHS)
     phases: list[PhaseSpec] = Field([], max_length=100)  # in order; `epochs` is their sum
     early_stopping: EarlyStoppingSpec | None = EarlyStoppingSpec()
     trainer: Literal["auto", "vectorized", "keras_fit"] = "auto"

@@ -20,7 +20,8 @@ from ..events import (
 from ..history import History, load_history
 from ..journal.inbox import Inbox, post_request
 from ..search.checkpoint_store import CheckpointStore
-from ..spec.study_spec import StudySpec
+from ..spec.plain_values import to_plain
+from ..spec.study_spec import MAX_EPOCHS, StudySpec
 from ..training.schedules import find_length_schedules
 from ..trial import Trial, Value
 from .initial_trials import find_enqueue_problems, initial_points
@@ -57,7 +58,8 @@ def enqueue_point(
     """
     history = load_history(journal, without=CURVES)
     spec = load_declaration(journal, history.declaration(len(history.changes))).spec
-    declared = dict(values)
+    _require_epochs(epochs)
+    declared = to_plain(values)
     if like is not None:
         declared = _fill_from_trial(spec, declared, history.find_trial(like))
     params = _complete(spec, declared)
@@ -97,12 +99,22 @@ def extend_trial(journal: Path, number: int, epochs: int) -> bool:
     Raises:
         JournalError: If there is no such trial, or it cannot be trained further, with the reason.
     """
+    _require_epochs(epochs)
     history = load_history(journal, without=CURVES, but_of=[number])
     reason = explain_not_extendable(history, history.find_trial(number), epochs)
     if reason is not None:
         raise JournalError(f"trial {number} of study {history.name} {reason}")
     return post_request(
         journal, TrialExtended(trial=number, epochs=epochs, request=make_request_id())
+    )
+
+
+def _require_epochs(epochs: int | None) -> None:
+    """Refuse a number of epochs that no study file may declare."""
+    if epochs is None or (type(epochs) is int and 1 <= epochs <= MAX_EPOCHS):
+        return
+    raise SpecError(
+        f"epochs: a whole number from 1 to {MAX_EPOCHS} is needed. Received: {epochs!r}"
     )
 
 

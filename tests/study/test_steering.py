@@ -5,10 +5,14 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pytest
 from answer_check import read_answer
 
+import hpsearch
+from hpsearch.errors import SpecError
 from hpsearch.history import load_history
 from hpsearch.study.steering import explain_not_extendable, find_extensions
 from tests.study.conftest import SPEC, invoke
@@ -113,6 +117,21 @@ def test_a_running_study_takes_a_point_and_is_stopped_from_another_terminal(tmp_
     history = load_history(journal)
     assert len(history.ended) < 500
     assert not any(trial.state == "RUNNING" and trial.n_epochs for trial in history.trials)
+
+
+@pytest.mark.parametrize("epochs", [0, -3, 1.5, "x", True, 100_001])
+def test_epochs_that_no_study_can_have_are_refused_before_the_journal_has_them(copied, epochs):
+    study, trials = hpsearch.load("cancer", copied), (enqueued(copied), extensions(copied))
+    for ask in (partial(study.enqueue, {"units": 9}), partial(study.extend, 0)):
+        with pytest.raises(SpecError, match="epochs: a whole number from 1 to 100000 is needed"):
+            ask(epochs=epochs)
+    assert trials == (enqueued(copied), extensions(copied))
+
+
+def test_numbers_of_numpy_are_numbers_of_a_point(copied):
+    point = {"units": np.int64(9), "learning_rate": np.float32(0.0625)}
+    params = hpsearch.load("cancer", copied).enqueue({**point, "optimizer": "sgd"})
+    assert (9, int) == (params["units"], type(params["units"]))
 
 
 def extensions(root):
