@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data.folds import GivenFolds
+from ..errors import DataError
 from ..reporting.progress import guard_listener
 from ..search.event_writer import Listener
 from ..study import in_use, nested_cv, study_reader
@@ -84,6 +85,11 @@ def tune(
         StudyInterrupted: After an interrupt.
     """
     folder = (Path.cwd() if root is None else Path(root)).resolve()
+    if isinstance(folds, int):
+        raise DataError(
+            "folds: pairs of training and validation rows are needed, as "
+            f"splitter.split(X, y) gives them. Their number: cross_validation={{'folds': {folds}}}"
+        )
     functions = make_function_overrides(
         folder, model=model, loss=loss, metric=metric, callbacks=callbacks
     )

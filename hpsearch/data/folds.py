@@ -175,6 +175,13 @@ def make_folds(rows: SplitInputs, cv: CrossValidationSpec, *, seed: int) -> tupl
     return tuple(folds)
 
 
+def require_pairs(given: GivenFolds) -> None:
+    """Refuse given folds that are no pairs of training and validation rows."""
+    for number, parts in enumerate(given):
+        if not isinstance(parts, list | tuple) or len(parts) != 2:
+            raise DataError(f"folds[{number}]: give (training, validation). Received: {parts!r}")
+
+
 def take_given_folds(
     given: GivenFolds, here: np.ndarray, n_rows: int, rows: SplitInputs
 ) -> tuple[Split, ...]:

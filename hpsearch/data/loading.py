@@ -22,6 +22,7 @@ from .fingerprint import fingerprint
 from .folds import (
     GivenFolds,
     SplitInputs,
+    require_pairs,
     resolve_fold_kind,
     split_outer_fold,
     split_test_rows,
@@ -151,6 +152,7 @@ def _build_dataset(
     trim_heap()
     derived.require_long_folds(len(split_inputs.step_starts))
     sample = None if data.rows is None else sample_rows(split_inputs, cv, data.rows, seed=seed)
+    require_pairs(given or ())
     mark = _compute_fingerprint(source, roles, given or (), sample)
     cleaned = _clean_rows(source, schema, labelled, divided, fingerprint=mark, stores=stores)
     if source.test_table is None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..data.dataset import Dataset
 from ..data.folds import GivenFolds
-from ..errors import UnsuitableError, redact_text
+from ..errors import SpecError, UnsuitableError, redact_text
 from ..events import TrainerChanged
 from ..journal.inbox import Inbox
 from ..log_file import study_log
@@ -63,6 +63,10 @@ def load_spec(spec: Declared, overrides: Sequence[str] = ()) -> StudyFile:
         return spec.with_overrides(overrides) if overrides else spec
     if isinstance(spec, Mapping):
         return load_dict(spec, overrides)
+    if not isinstance(spec, str | Path):
+        raise SpecError(
+            f"spec: a study file, a dict or an hpsearch.Spec is needed. Received: {spec!r:.100}"
+        )
     return load_file(Path(spec), overrides)
 
 

@@ -267,6 +267,8 @@ def _format_user_error(model: str, error: Exception) -> str:
             ". It is called as build(params, inputs, outputs); Keras Tuner's build(hp) is declared "
             "as model: {keras_tuner: FILE.py:FUNCTION}"
         )
+    if "Only input tensors may be passed" in first:
+        hint = ". inputs is the shape of a row: begin with first = keras.Input(inputs)"
     if isinstance(error, ValueError) and "same shape up until the last dimension" in first:
         hint = (
             ". The target is one-hot: take a categorical loss instead of a sparse one, or compile "

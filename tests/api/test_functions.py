@@ -9,7 +9,7 @@ import pytest
 import hpsearch
 from hpsearch.api.display import SilentDisplay, TextDisplay, make_display
 from hpsearch.api.interruption import Interrupt
-from hpsearch.errors import DataError
+from hpsearch.errors import DataError, SpecError
 from hpsearch.events import TrialAsked, TrialFinished
 
 X = np.random.default_rng(0).normal(size=(80, 3))
@@ -23,6 +23,13 @@ SPEC = {
     "budget": {"trials": 2},
     "selection": {"finalists": 0},
 }
+
+
+def test_what_is_no_declaration_and_no_folds_is_refused(tmp_path):
+    with pytest.raises(SpecError, match=r"a study file, a dict or an hpsearch\.Spec is needed"):
+        hpsearch.tune(None, (X, Y))
+    with pytest.raises(DataError, match=r"Their number: cross_validation=\{'folds': 5\}"):
+        hpsearch.tune(SPEC, (X, Y), folds=5, root=tmp_path)
 
 
 @pytest.mark.usefixtures("inline_workers")

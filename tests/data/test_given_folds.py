@@ -57,6 +57,7 @@ def test_rows_that_are_locked_or_left_out_drop_out_of_the_folds():
     ("folds", "message"),
     [
         ([], "folds: there is none"),
+        ([1, 2], r"folds\[0\]: give \(training, validation\)\. Received: 1"),
         ([(np.arange(30), np.arange(20, 40))], r"folds\[0\]: 10 rows are for training and valid"),
         ([(np.arange(30), np.arange(30, 41))], r"folds\[0\]: give .* from 0 to 39"),
         ([(np.arange(30), np.array([0.5]))], r"folds\[0\]: give "),

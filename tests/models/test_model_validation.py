@@ -73,6 +73,7 @@ def examined(function: str, task: Any = "binary") -> ModelInspection:
         ("sequence", r"shape \(None, 5, 1\), .* put Flatten or a pooling layer"),
         ("strings", r"input 'color' takes strings, .* features of 0 and 1, shape \(5,\): leave"),
         ("attribute", r"AttributeError: .* The hyperparameters are a dict: params\['width'\]"),
+        ("no_input", r"inputs is the shape of a row: begin with first = keras.Input\(inputs\)"),
         ("misspelt_call", r"AttributeError: Misspelt.call\(\): .*no attribute 'dense_of_no_name'"),
         ("hashing", r"Hashing 'hashing.*' is computed by TensorFlow, .* so leave the layer out"),
         ("own_predict_step", r"Inverted has a custom predict_step, which neither the scores nor"),

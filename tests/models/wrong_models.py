@@ -121,6 +121,10 @@ def strings(params, inputs, outputs):
     return keras.Model(first, head(first, outputs))
 
 
+def no_input(params, inputs, outputs):
+    return keras.layers.Dense(params["width"])(inputs)
+
+
 def attribute(params, inputs, outputs):
     return fine({"width": params.width}, inputs, outputs)
 
