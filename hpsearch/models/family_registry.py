@@ -13,6 +13,7 @@ from ..plugins import describe_known, find_object
 from ..spec.function_reference import load_function, load_object
 from ..trial import Value
 from .families import convolutional, mlp, number_embedding, realmlp, recurrent, tabm, wide_and_deep
+from .families.batch_sizes import equalize_batches
 from .introspection.space_discovery import (
     AnswerFunction,
     BuildCall,
@@ -82,7 +83,7 @@ FAMILIES: dict[str, Family] = {
         TABLE_SHAPE,
         make_training_defaults=realmlp.make_training_defaults,
         make_step_factors=realmlp.make_step_factors,
-        adapt_batch_size=realmlp.equalize_batches,
+        adapt_batch_size=equalize_batches,
         find_initializer=lambda params: realmlp.initialize,
     ),
     "tabm": Family(
@@ -92,7 +93,7 @@ FAMILIES: dict[str, Family] = {
         TABLE_SHAPE,
         make_training_defaults=tabm.make_training_defaults,
         find_initializer=lambda params: tabm.initialize,
-        adapt_batch_size=min,  # padding costs as much as rows
+        adapt_batch_size=equalize_batches,
         portfolio=tabm.PORTFOLIO,
     ),
     "wide_and_deep": Family(

@@ -150,19 +150,6 @@ def make_step_factors(params: Mapping[str, Value], network: keras.Model) -> Step
     return StepFactors(np.array(rates, np.float32), np.array(decays, np.float32))
 
 
-def equalize_batches(size: int, n_rows: int) -> int:
-    """Return the batch size nearest to `size` by which the batches have equal sizes.
-
-    A last batch of a few rows is a step of full length in a direction that is mostly noise. The
-    original RealMLP leaves these rows out.
-
-    Examples:
-        >>> equalize_batches(256, 265), equalize_batches(256, 450), equalize_batches(256, 40)
-        (265, 225, 40)
-    """
-    return -(-n_rows // max(1, round(n_rows / size)))
-
-
 def _find_factors(
     p: Mapping[str, Any], layer: str, weight: str, shape: tuple[int, ...]
 ) -> tuple[float, float]:
