@@ -190,6 +190,8 @@ def mask_missing_targets(table: Any, names: Sequence[str], data: DataSpec) -> np
     """
     each = {name: mask_missing_target(table, name, data) for name in names}
     for name, missing in each.items():
+        if missing.size and missing.all():
+            raise DataError(f"target {name!r} has no value in any row")
         if missing.any() and data.missing_target == "error":
             raise DataError(
                 f"target {name!r} is missing in {int(missing.sum())} of {len(missing)} "

@@ -137,6 +137,11 @@ def _derive_forecast(
         table = _append(table, name, table[target], rows)
     known = {f"{name}_h{forecast.reach}": name for name in forecast.known}
     ahead = _find_rows_ahead(times.steps, series, forecast.reach)
+    if (ahead < 0).all():
+        raise DataError(
+            f"data.forecast: none of the {len(ahead)} rows has another one {forecast.reach} steps "
+            "later: use a shorter horizon"
+        )
     for name, column in known.items():
         table = _append(table, name, source.table[column], ahead)
     columns = {n: c for n, c in data.columns.items() if n != forecast.time}

@@ -189,6 +189,8 @@ def _build_target(
     """Build a target of the given kind; its values must fit."""
     name = read.name
     spec = data.columns.get(name, ColumnSpec())
+    if not any(texts):
+        raise DataError(f"target {name!r} has no value in any row")
     if len(texts) < 2:
         raise DataError(f"target {name!r} has one value in all rows: {', '.join(map(repr, texts))}")
     if kind == "regression":

@@ -213,6 +213,9 @@ def test_what_cannot_be_forecast_is_refused() -> None:
     assert "the horizon of 9 steps is longer than a fold, which validates 4 of 29" in refusal(
         frame, {"kind": "time_series", "folds": 5}, forecast={"horizons": [9]}
     )
+    assert "none of the 120 rows has another one 500 steps later: use a shorter" in refusal(
+        frame, forecast={"horizons": [500]}
+    )
     assert "kind: kfold trains on what follows" in refusal(frame, {"kind": "kfold"})
     assert "'sales' is the target, whose future is predicted" in refusal(
         frame, forecast={"known": ["sales"]}

@@ -173,6 +173,7 @@ def test_positive_class_can_be_chosen(load_memory):
     ("y", "task", "message"),
     [
         ([1] * N, None, "target 'target' has one value in all rows: '1'"),
+        ([""] * N, None, "target 'target' has no value in any row"),
         (["a", "b", "c", "d"] * 50, "binary", "of a binary task has 4 values: 'a', 'b', 'c', 'd'"),
         (["a", "b"] * 100, "regression", "of a regression holds 'a', 'b': not numbers"),
         ([1.5, np.inf] * 100, "regression", "column 'target', row 2: inf is infinite"),

@@ -27,7 +27,7 @@ SIXTHS = np.arange(N) // 10
     [
         (frame(x=1.0, z=np.nan), {}, {}, "no column tells the rows apart: without a value z; with"),
         (frame().head(0), {}, {}, "there are no rows"),
-        (frame(y=np.nan), {}, {"missing_target": "drop"}, "no row has a target"),
+        (frame(y=np.nan), {}, {"missing_target": "drop"}, "target 'y' has no value in any row"),
         (frame(y=pd.date_range("2024", periods=N)), {}, {}, "target 'y' holds dates: predict a"),
         (
             frame(y=STEPS),

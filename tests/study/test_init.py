@@ -132,6 +132,20 @@ def test_what_needs_a_word_gets_it(made):
     assert "drop" == starter.data["missing_target"]
 
 
+def test_texts_that_are_too_many_among_the_development_rows_alone_are_hashed(tmp_path):
+    rows = [["city", "x", "y"], *([f"town {i % 90}", i * i, i % 7 + i / 3] for i in range(200))]
+    with (tmp_path / "rows.csv").open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+    starter = write_starter(str(tmp_path / "rows.csv"), "y", tmp_path / "s.yaml")
+    assert ["city"] == [treated.name for treated in starter.treated]
+
+
+def test_a_target_without_values_is_named(tmp_path):
+    (tmp_path / "rows.csv").write_text("a,b,y\n" + "1.5,2,\n2.5,4,\n" * 20, encoding="utf-8")
+    with pytest.raises(DataError, match="target 'y' has no value in any row"):
+        write_starter(str(tmp_path / "rows.csv"), "y", tmp_path / "s.yaml")
+
+
 def test_a_column_that_gives_the_target_away_is_named_in_a_comment_and_stays(made):
     folder, starter = made
     assert ["gives it away"] == list(starter.suspects)

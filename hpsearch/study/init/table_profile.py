@@ -38,6 +38,7 @@ from ...spec.data_spec import CellValue, ColumnSpec, DataSpec
 
 UNIQUE = 0.9  # share of distinct values from which a column is an identifier
 IDENTIFIER = re.compile(r"(^|[^a-z])(id|uuid|guid|key|index|number|nr|no)$|[a-z]I[dD]$")
+SOME_ROWS = 0.6  # share of rows in which categories are counted: fewer than are developed on
 BUCKETS = 64
 MARKERS = 3  # most texts among numbers that are treated as missing markers
 UNKNOWN = "?"  # marks a missing cell in any text column
@@ -158,12 +159,9 @@ def _make_usable(
     table: Any, name: str, data: DataSpec, origin: TableOrigin, texts: list[str], share: float
 ) -> DroppedColumn | DeclaredColumn | None:
     """Find a declaration that makes a refused column usable."""
-    everything = np.arange(table.num_rows)
-    try:
-        infer_columns(table, [name], data, everything, origin)
+    message = _find_refusal(table, name, data, origin)
+    if message is None:
         return None
-    except DataError as error:
-        message = str(error)
     if "say how 1250.5 is written" in message:
         said = f'or "1,250.5": {message.partition(": ")[2].partition(":")[0]}'
         return DeclaredColumn(name, ColumnSpec(format=COMMA_FORMAT), said)
@@ -181,12 +179,21 @@ def _make_usable(
         (ColumnSpec(round=True), "large whole numbers; the last digits may be lost"),
     ):
         declared = data.model_copy(update={"columns": {**data.columns, name: spec}})
-        try:
-            infer_columns(table, [name], declared, everything, origin)
+        if _find_refusal(table, name, declared, origin) is None:
             return DeclaredColumn(name, spec, reason)
-        except DataError:
-            continue
     return DroppedColumn(name, message.splitlines()[0])
+
+
+def _find_refusal(table: Any, name: str, data: DataSpec, origin: TableOrigin) -> str | None:
+    """Return why a column is refused, of all rows or of some as the development rows are."""
+    n_rows = table.num_rows
+    some = np.random.default_rng(0).permutation(n_rows)[: int(SOME_ROWS * n_rows)]
+    try:
+        for development in (np.arange(n_rows), some):
+            infer_columns(table, [name], data, development, origin)
+    except DataError as error:
+        return str(error)
+    return None
 
 
 def count_ngrams(dataset: Dataset) -> int:
