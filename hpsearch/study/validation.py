@@ -87,12 +87,25 @@ def _find_problems(file: StudyFile) -> Iterator[tuple[str, str]]:
     yield from _check_precision(spec)
     yield from find_phase_problems(spec)
     yield from _check_values(file)
+    if spec.selection.max_ms_per_row is not None and not _may_take_ensemble(spec):
+        yield (
+            "selection.max_ms_per_row",
+            (
+                "limits an ensemble, and this winner is a single trial: leave it out. "
+                "A limit on trials is a constraint: latency_ms <= 2"
+            ),
+        )
     if "scaling" in spec.search_space and "scaling" in spec.data.model_fields_set:
         yield "data.scaling", "the search space has scaling too: keep one of the two keys"
     yield from find_unread(file, spec.search_space, TASKS)
     yield from _check_model(spec)
     empty = list(feasibility.find_failing_constraints(spec.space))
     yield from empty or initial_trials.find_enqueue_problems(spec)
+
+
+def _may_take_ensemble(spec: StudySpec) -> bool:
+    """Whether the winner can be an ensemble, as far as the declaration says."""
+    return spec.selection.kind in (None, "ensemble") and not (spec.objectives or spec.limits)
 
 
 def _check_named_studies(spec: StudySpec) -> Iterator[tuple[str, str]]:

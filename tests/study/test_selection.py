@@ -16,9 +16,12 @@ from hpsearch.data.columns import Column
 from hpsearch.data.schema import Schema
 from hpsearch.data.split import Split
 from hpsearch.data.statistics import Statistics, fit_statistics
+from hpsearch.errors import SpecError
 from hpsearch.events import FinalistScored
 from hpsearch.execution.inline_executor import InlineExecutor
 from hpsearch.models.assembly import WeightedNetwork, assemble_model
+from hpsearch.spec.study_file import load_dict
+from hpsearch.study.validation import check_study
 from hpsearch.study.winner.ensemble import (
     compare_fold_scores,
     find_row_blocks,
@@ -55,6 +58,21 @@ def test_the_simplest_within_one_standard_error_of_the_best_wins():
     ]
     assert 1 == simplest_finalist(found, "maximize").trial.number
     assert 2 == simplest_finalist(found, "minimize").trial.number
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"selection": {"kind": "best", "max_ms_per_row": 1}},
+        {"constraints": ["parameters <= 900"]},
+        {"objectives": [{"metric": "roc_auc"}, {"metric": "parameters"}]},
+    ],
+)
+def test_the_time_of_an_ensemble_is_not_limited_where_there_is_none(more):
+    limited = {"data": {}, "search_space": {"units": [4, 8]}, "selection": {"max_ms_per_row": 1}}
+    check_study(load_dict(limited))
+    with pytest.raises(SpecError, match=r"selection\.max_ms_per_row: limits an ensemble, and this"):
+        check_study(load_dict({**limited, **more}))
 
 
 def folds_of(n_rows: int, seed: int) -> tuple[Split, ...]:
