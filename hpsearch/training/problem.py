@@ -233,6 +233,11 @@ class Problem:
             return load_custom_metric(resolve_reference(reference, Path(self.folder)), direction)
         return get_metric(name, self.task)
 
+    def compute_metric(self, metric: Metric, rows: np.ndarray, predictions: np.ndarray) -> float:
+        """Compute a metric of the predictions, (n, n_outputs), of `rows`, (n,) indices."""
+        weights = None if self.weights is None else self.weights[rows]
+        return metric(self.target[rows], predictions, weights)
+
     @property
     def objective_metric(self) -> Metric:
         """The metric of the objective."""

@@ -43,7 +43,7 @@ def test_programs_of_an_accelerator_are_traced_with_the_declared_precision(
 
     with monkeypatch.context() as patch:
         patch.setattr(session, "is_on_cpu", lambda: False)
-        programs = ProgramCache([], threads=True, precision=declared)
+        programs = ProgramCache(threads=True, precision=declared)
     seen = []
 
     def product(a: Any) -> Any:

@@ -258,11 +258,11 @@ class KerasFitTrainer:
             )
             run.fold_states[fold] = network.get_state()
             seen = network.evaluate(self.problem.get_statistics(run.params)[fold], validation)
-        truth, weights = self.problem.target[validation], self.problem.weights
-        weights = None if weights is None else weights[validation]
         figures = {"train/loss": loss, "val/loss": seen.loss}
         for metric in self._metrics:
-            figures[f"val/{metric.name}"] = metric(truth, seen.predictions, weights)
+            figures[f"val/{metric.name}"] = self.problem.compute_metric(
+                metric, validation, seen.predictions
+            )
         return figures, seen.predictions
 
     def _advance_fold_fit(

@@ -27,9 +27,7 @@ def count_fitting_trials(problem: Problem, trials: Sequence[TrialSpec]) -> int |
 
     if device_memory() is None:
         return None
-    metrics = [problem.get_metric(name) for name in problem.metrics]
-    on_device = [metric for metric in metrics if not metric.needs_numpy]
-    programs = ProgramCache(on_device, threads=True, precision=problem.precision)
+    programs = ProgramCache(threads=True, precision=problem.precision)
     data = make_device_data(problem)
     if data.stream is not None:
         return None

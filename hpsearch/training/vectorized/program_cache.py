@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import TYPE_CHECKING, Any
 
 import jax
 
-from ..metrics import Metric
 from ..problem import Precision
 from . import session
-from .program import Recipe, evaluate_function, measure_function, train_function
+from .program import Recipe, evaluate_function, train_function
 
 if TYPE_CHECKING:
     from .tile_entry import GroupSize
@@ -31,18 +30,14 @@ _TRACING = (
 class ProgramCache:
     """Compiled programs by their key; thread-safe."""
 
-    def __init__(
-        self, metrics: Sequence[Metric], *, threads: bool, precision: Precision | None = None
-    ) -> None:
+    def __init__(self, *, threads: bool, precision: Precision | None = None) -> None:
         """Create an empty cache.
 
         Args:
-            metrics: The metrics on the validation rows.
             threads: Whether one program may use several cores.
             precision: Precision of products; None: the device's default.
         """
         self._declared, self._precision = precision, session.product_precision(precision)
-        self._metrics = tuple(metrics)
         self._threads = threads
         self._lock = threading.Lock()
         self._futures: OrderedDict[str, Future[Compiled]] = OrderedDict()
@@ -53,7 +48,7 @@ class ProgramCache:
         """Return a cache of programs that may use several cores each."""
         if self._threads:
             return self
-        return ProgramCache(self._metrics, threads=True, precision=self._declared)
+        return ProgramCache(threads=True, precision=self._declared)
 
     def train(self, pool: Executor, recipe: Recipe, *examples: Any) -> Future[Compiled]:
         """Compile the program of `program.train_function` in a thread of `pool`.
@@ -67,10 +62,6 @@ class ProgramCache:
         """Compile the program of `program.evaluate_function`; see `train`."""
         key = f"evaluate {recipe.evaluate_key}"
         return self._start(pool, key, lambda: evaluate_function(recipe), examples)
-
-    def measure(self, pool: Executor, *examples: Any) -> Future[Compiled]:
-        """Compile the program of `program.measure_function`; see `train`."""
-        return self._start(pool, "measure", lambda: measure_function(self._metrics), examples)
 
     def get(
         self,

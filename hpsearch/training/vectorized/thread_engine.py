@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ..metrics import Metric
 from ..problem import Problem
 from .device_data import DeviceData, DeviceFold
 from .lane_pool import LanePool
@@ -61,9 +62,17 @@ class ThreadEngine:
     lead = 1  # epochs started before the previous epoch's report is answered
 
     def __init__(
-        self, problem: Problem, data: DeviceData, programs: ProgramCache, *, cores: int
+        self,
+        problem: Problem,
+        data: DeviceData,
+        programs: ProgramCache,
+        metrics: Sequence[Metric],
+        *,
+        cores: int,
     ) -> None:
+        """Start no threads yet; `metrics` are computed by the threads of the lanes."""
         self._problem, self._data, self._programs = problem, data, programs
+        self._metrics = metrics
         self._pool = LanePool(cores)
         self._compilers = ThreadPoolExecutor(2, thread_name_prefix="compiler")
         # The parts of an epoch, by trial, fold and epoch.
@@ -105,9 +114,6 @@ class ThreadEngine:
             part = take_chunks(lane, range(self._count_chunks(lane.fold)))
             seen = (state.vector, state.others, part, rows)
             programs.append(self._programs.evaluate(pool, trial_run.recipe, *seen))
-            shape = (lane.fold.validation.size, self._problem.n_outputs)
-            asked = (jax.ShapeDtypeStruct(shape, np.float32), lane.fold, rows)
-            programs.append(self._programs.measure(pool, *asked))
         return programs
 
     def submit(self, trial_run: TrialRun, epoch: int, folds: Sequence[int]) -> None:
@@ -247,9 +253,12 @@ class ThreadEngine:
             return last._replace(measures=LaneMeasures(last.train_loss))
         lane = trial_run.make_lane(fold, self._data)
         found = _join_chunks(last.evaluated, lane.fold)
-        measure = trial_run.programs[2].result()
-        metrics = np.asarray(measure(found.predictions, lane.fold, self._data.rows))
-        measures = LaneMeasures(last.train_loss, float(found.loss), metrics, found.predictions)
+        rows = self._problem.folds[fold].validation
+        predictions = np.asarray(found.predictions)[: len(rows)]
+        metrics = [
+            self._problem.compute_metric(metric, rows, predictions) for metric in self._metrics
+        ]
+        measures = LaneMeasures(last.train_loss, float(found.loss), metrics, predictions)
         return last._replace(evaluated=(), measures=measures)
 
 

@@ -18,7 +18,6 @@ from ...trial import TrialResult, TrialSpec
 from ..checkpoint import Checkpoint, decode_fitting
 from ..class_weights import class_weights
 from ..fold_weights import get_step_factors
-from ..metrics import Metric
 from ..problem import Problem
 from ..trainer import ReportGenerator
 from ..trial_progress import EpochMeasures, FrozenFolds, TrialProgress, train_in_lockstep
@@ -58,7 +57,7 @@ class ThreadTrainer:
         self._on_host = [metric for metric in metrics if metric.needs_numpy]
         self._objective = problem.objective_metric
         self._data, self._programs = data, programs
-        self._engine = ThreadEngine(problem, data, programs, cores=session.count_cores())
+        self._engine = self._make_engine(programs, session.count_cores())
         self.templates = Templates(problem, batched=False)
         self._making = threading.Lock()  # `prepare` and `train` make trials at the same time
         # Later trials are compiled one after another, and train as soon as they are compiled.
@@ -129,7 +128,10 @@ class ThreadTrainer:
     @cached_property
     def _engine_on_all_cores(self) -> ThreadEngine:
         """The engine for a lane that trains alone and is worth a program of its own."""
-        return ThreadEngine(self.problem, self._data, self._programs.on_all_cores(), cores=1)
+        return self._make_engine(self._programs.on_all_cores(), 1)
+
+    def _make_engine(self, programs: ProgramCache, cores: int) -> ThreadEngine:
+        return ThreadEngine(self.problem, self._data, programs, self._metrics, cores=cores)
 
     def _trial_runs(self, trials: Sequence[TrialSpec]) -> list[TrialRun | TrialResult]:
         """Return the prepared trials; prepare and compile those that are not."""
@@ -275,22 +277,14 @@ class ThreadTrainer:
             values = np.array([o.metrics[index] for o in outcomes], np.float64)
             measured[f"val/{metric.name}"] = values
         for metric in self._on_host:
-            own = [self._custom_metric(metric, f, predictions[f]) for f in self._fold_range]
+            pairs = zip(self.problem.folds, predictions, strict=True)
+            own = [self.problem.compute_metric(metric, fold.validation, p) for fold, p in pairs]
             measured[f"val/{metric.name}"] = np.array(own)
         return measured, predictions
 
     def _predictions(self, outcomes: Sequence[LaneMeasures]) -> list[np.ndarray]:
-        """Return each fold's predictions of its validation rows, without padding."""
-        return [
-            np.asarray(outcome.predictions)[: len(split.validation)]
-            for outcome, split in zip(outcomes, self.problem.folds, strict=True)
-        ]
-
-    def _custom_metric(self, metric: Metric, fold: int, predictions: np.ndarray) -> float:
-        """Compute a custom metric on a fold's validation rows."""
-        rows, weights = self.problem.folds[fold].validation, self.problem.weights
-        own = None if weights is None else weights[rows]
-        return metric(self.problem.target[rows], predictions, own)
+        """Return each fold's predictions of its validation rows."""
+        return [outcome.predictions for outcome in outcomes]
 
     @property
     def _fold_range(self) -> range:

@@ -24,8 +24,8 @@ class LaneMeasures(NamedTuple):
 
     train_loss: float
     validation_loss: float = math.nan
-    metrics: Any = ()  # (n_metrics,)
-    predictions: Any = None  # (n_validation or more, n_outputs), still on the device
+    metrics: Sequence[float] = ()
+    predictions: Any = None  # (n_validation, n_outputs)
 
 
 @dataclass(slots=True, eq=False)
@@ -40,7 +40,7 @@ class TrialRun:
     factors: StepFactors | None = None
     turn: int = 0  # lanes of lower turns are trained first
     evaluates: bool = True  # whether validation rows are evaluated
-    programs: Sequence[Future[Any]] = ()  # they train, evaluate and measure an epoch of a lane
+    programs: Sequence[Future[Any]] = ()  # they train and evaluate an epoch of a lane
     submitted: int = 0  # number of submitted epochs
     last: list[LaneMeasures] = field(default_factory=list)  # of the last epoch, for each fold
     planned: set[int] = field(default_factory=set)  # submitted epochs with a checkpoint

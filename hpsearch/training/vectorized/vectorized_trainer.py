@@ -61,14 +61,9 @@ class VectorizedTrainer:
         if earlier is not None:
             placement, self._programs = earlier.placement, earlier._programs
         else:
-            metrics = [problem.get_metric(name) for name in problem.metrics]
             # A single lane may use all cores; several use one each.
             threads = placement == "batch" or len(problem.folds) == 1
-            self._programs = ProgramCache(
-                [m for m in metrics if not m.needs_numpy],
-                threads=threads,
-                precision=problem.precision,
-            )
+            self._programs = ProgramCache(threads=threads, precision=problem.precision)
         self.placement: Placement = placement
         self._engine = self._make_engine(make_device_data(problem))
 
