@@ -102,10 +102,10 @@ def test_the_point_of_the_priors_comes_after_the_enqueued_ones():
 
 
 def test_the_portfolio_of_a_family_as_near_as_the_space_goes():
-    rate = {"type": "float", "low": 1e-3, "high": 1e-2, "log": True}
+    rate = {"type": "float", "low": 1e-3, "high": 5e-3, "log": True}
     space = {"learning_rate": rate, "layers": {"type": "int", "low": 1, "high": 2}, "units": 64}
     found = points(model="tabm", search_space=space, enqueue=["portfolio", "defaults"])
-    assert [(0.01, 1), (0.009, 2), (0.008, 2), (0.002, 2)] == [
+    assert [(0.004, 2), (0.005, 2), (0.005, 1), (0.002, 2)] == [
         (point["learning_rate"], point["layers"]) for point in found
     ]
 

@@ -41,13 +41,12 @@ DEFAULTS: dict[str, Value] = {
     "embedding_units": 16,
     "embedding_bins": 48,
 }
-# Points for small tables, chosen greedily as in "Auto-sklearn 2.0" (Feurer et al. 2022) from
-# benchmarks/tables.md.
+# Points for small tables, of few and of many steps: benchmarks/tables.md.
 _SMALL: dict[str, Value] = {"members": 8, "units": 128, "batch_size": 64}
 PORTFOLIO: tuple[dict[str, Value], ...] = (
-    {**_SMALL, "layers": 1, "dropout": 0.05, "learning_rate": 0.02, "weight_decay": 1e-4},
+    {**_SMALL, "layers": 3, "dropout": 0.1, "learning_rate": 0.004, "weight_decay": 0.03},
     {**_SMALL, "layers": 2, "dropout": 0.015, "learning_rate": 0.009, "weight_decay": 1e-4},
-    {**_SMALL, "layers": 3, "dropout": 0.1, "learning_rate": 0.008, "weight_decay": 0.03},
+    {**_SMALL, "layers": 1, "dropout": 0.25, "learning_rate": 0.01, "weight_decay": 0.002},
 )
 FIRST_SCALE = "inputs"  # the layer in which the members begin to differ
 

@@ -239,7 +239,7 @@ def _render_tabm(s: StarterFacts) -> Iterator[str]:
     yield "  layers:          {type: int, low: 1, high: 3, prior: 2}"
     yield "  units:           {type: int, low: 64, high: 256, step: 16, prior: 128}"
     yield "  dropout:         {type: float, low: 0.0, high: 0.5}"
-    yield "  learning_rate:   {type: float, low: 5e-4, high: 3e-2, log: true, prior: 4e-3}"
+    yield "  learning_rate:   {type: float, low: 5e-4, high: 1e-2, log: true, prior: 3e-3}"
     yield "  weight_decay:    {type: float, low: 1e-4, high: 1e-1, log: true}"
     yield "  embedding_units: {type: int, low: 8, high: 32, step: 4}"
     yield "  embedding_bins:  {type: int, low: 2, high: 128}"
