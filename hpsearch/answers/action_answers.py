@@ -192,6 +192,8 @@ class PromoteAnswer(Answer):
     """Version that had the alias."""
     comparison: ComparisonAnswer | None
     """Null: there was no champion, or it was skipped."""
+    verdict: str
+    """The winner compared with the baselines on the locked rows; empty if there are none."""
     code: str
     """Your own files that the model runs."""
 

@@ -104,6 +104,7 @@ def describe_promotion(study: str, done: Promotion) -> PromoteAnswer:
             gain=compared.gain,
             certain_gain=compared.certain_gain,
         ),
+        verdict=done.verdict,
         code=done.code,
     )
 

@@ -108,6 +108,8 @@ def promote(
     if done.comparison is not None:
         print_line(str(done.comparison))
     print_line(f"{done.name}@{done.alias} is version {done.version} of {study}")
+    if done.verdict:
+        print_line(f"on the locked rows, it is {done.verdict}")
     if done.code:
         print_line(f"a served model runs your code: {done.code}")
     option = uri_option(tracking_uri or default_uri(Path.cwd()), Path.cwd())

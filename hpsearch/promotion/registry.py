@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,7 @@ class Promotion:
     before: int | None  # the version that had the alias before
     comparison: Comparison | None  # None: there was no champion, or the comparison was skipped
     code: str = ""  # the user's files that the model runs, with their digests
+    verdict: str = ""  # the winner compared with the baselines on the locked rows
 
     def to_record(self) -> ModelPromoted:
         """Return the fields for the journal."""
@@ -128,7 +129,9 @@ def promote_run(
             )
         with explain_refusals(experiment_permission("READ")):
             lineage = read_lineage(client, run_id)
-        return _promote_locked(client, run_id, reference, lineage, gate=gate or Gate(), force=force)
+        gate = gate or Gate()
+        done = _promote_locked(client, run_id, reference, lineage, gate=gate, force=force)
+        return replace(done, code=lineage.get("code", ""), verdict=lineage.get("verdict", ""))
 
 
 def _promote_locked(
@@ -142,8 +145,7 @@ def _promote_locked(
 ) -> Promotion:
     holder = version_at(client, reference)
     if holder is not None and _is_same_model(holder, lineage):
-        code = lineage.get("code", "")
-        return Promotion(reference.name, int(holder.version), reference.alias, None, None, code)
+        return Promotion(reference.name, int(holder.version), reference.alias, None, None)
     comparison = None
     if holder is not None and not force:
         comparison = _compare_with_champion(client, run_id, holder, lineage["metric"], gate)
@@ -161,8 +163,7 @@ def _promote_locked(
         fault_injection.fault_point("before_promote")
         before = _move_alias(client, reference, version, holder)
         fault_injection.fault_point("after_promote")
-    code = lineage.get("code", "")
-    return Promotion(reference.name, version, reference.alias, before, comparison, code)
+    return Promotion(reference.name, version, reference.alias, before, comparison)
 
 
 def rollback_model(client: MlflowClient, name: str) -> Promotion:

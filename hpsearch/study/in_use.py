@@ -7,6 +7,7 @@ the promotion in its journal; `promotion/` moves the aliases.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -103,6 +104,8 @@ def promote(
     """
     if not 0.5 <= confidence < 1:
         raise PromotionError(f"confidence: at least 0.5 and below 1. Received: {confidence}")
+    if not math.isfinite(margin):
+        raise PromotionError(f"margin: a finite number is needed. Received: {margin}")
     reference = promotion.parse_reference(name)
     folder = Path.cwd() if root is None else Path(root).resolve()
     journal = find_journal(folder, study)

@@ -52,6 +52,8 @@ def test_rollback_restores_the_champion_before(finished):
 def test_what_is_wrong_is_told_before_an_alias_moves(finished):
     with pytest.raises(PromotionError, match=r"confidence: at least .* Received: 95"):
         hpsearch.promote("cancer", "wrong", confidence=95, root=finished.root)
+    with pytest.raises(PromotionError, match=r"margin: a finite number is needed\. Received: nan"):
+        hpsearch.promote("cancer", "wrong", margin=float("nan"), root=finished.root)
     with pytest.raises(PromotionError, match="are allowed"):
         hpsearch.promote("cancer", "not a name", root=finished.root)
     with pytest.raises(TrackingError, match="has no study 'tumour'"):

@@ -85,7 +85,8 @@ def test_a_network_that_loses_is_not_proposed_but_can_be_promoted(tmp_path):
     assert printed[-1].endswith("To promote it anyway: hpsearch promote line --as line@champion")
     (following,) = [text for text in printed if text.startswith("next:")]
     assert "promote" not in following
-    invoke(tmp_path, "promote", "line", "--as", "line@champion")
+    promoted = invoke(tmp_path, "promote", "line", "--as", "line@champion").stdout
+    assert "on the locked rows, it is worse than ridge and gradient boosting" in promoted
     client = MlflowClient(f"sqlite:///{tmp_path}/mlruns/mlflow.db")
     version = client.get_model_version("line", "1")
     assert version.tags["hpsearch.verdict"].startswith("worse than ridge and gradient boosting")
