@@ -156,8 +156,8 @@ class PrunerSpec(Section):
     percentile: float | None = Field(None, gt=0, lt=100)  # trials that continue, in percent
     patience: int | None = Field(None, ge=1)  # epochs without improvement
     min_delta: float | None = Field(None, ge=0)  # in units of the objective
-    lower: float | None = None  # prune if the mean score is below
-    upper: float | None = None  # prune if the mean score is above
+    lower: float | None = Field(None, allow_inf_nan=False)  # prune if the mean score is below
+    upper: float | None = Field(None, allow_inf_nan=False)  # prune if the mean score is above
     alpha: float | None = Field(None, gt=0, le=0.5)  # probability to prune an equally good trial
 
     @property

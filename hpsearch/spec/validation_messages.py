@@ -94,6 +94,9 @@ def _format_error(error: Mapping[str, Any], key: Key, lines: Mapping[Key, str], 
     elif error["type"] in _SCALARS and isinstance(error["input"], dict | list):
         kind = _KINDS[error["type"]]
         message = f"{kind} is needed. Received: {_shorten_value(error['input'])}"
+    elif error["type"] in ("too_short", "too_long"):
+        given = _shorten_value(error["input"])
+        message = f"{_name_alternative(error)} is needed. Received: {given}"
     elif error["type"] not in ("value_error",) and not isinstance(error["input"], dict | list):
         message = f"{message[0].lower()}{message[1:]}. Received: {_shorten_value(error['input'])}"
     if error["type"] == "value_error":

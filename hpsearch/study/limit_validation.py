@@ -17,7 +17,7 @@ def find_limit_problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
     for index, limit in spec.limits.items():
         if limit.name not in (*COSTS, own) and find_metric(limit.name) is None:
             yield f"constraints.{index}", explain_unmeasured(spec, limit.name, spec.task)
-        elif reason := _explain_impossible(limit, spec.limits.values()):
+        elif reason := explain_impossible(limit, spec.limits.values()):
             yield f"constraints.{index}", reason
     if not spec.limits:
         return
@@ -31,7 +31,7 @@ def find_limit_problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
         )
 
 
-def _explain_impossible(limit: Limit, others: Iterable[Limit]) -> str | None:
+def explain_impossible(limit: Limit, others: Iterable[Limit] = ()) -> str | None:
     """Explain that no trial can be within a limit; None if one can."""
     metric = find_metric(limit.name)
     if limit.name in COSTS and limit.is_upper and limit.bound <= 0:

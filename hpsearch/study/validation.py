@@ -28,8 +28,9 @@ from ..spec.study_spec import StudySpec
 from ..training import schedules
 from ..training.metrics import METRICS, find_metric
 from ..training.trainer_selection import NO_BFLOAT16
+from ..trial import Limit
 from . import initial_trials
-from .limit_validation import find_limit_problems
+from .limit_validation import explain_impossible, find_limit_problems
 from .model_validation import explain_missing
 from .resolved_study import CheckedStudy, choose_pruner
 from .task_validation import (
@@ -242,11 +243,25 @@ def _check_pruner(study: CheckedStudy) -> Iterator[tuple[str, str]]:
         yield "pruner.kind", "threshold needs lower, upper or both, in units of the objective"
     elif options.get("lower", -math.inf) > options.get("upper", math.inf):
         yield "pruner.lower", "lower must not be above upper"
+    elif reason := _explain_threshold(spec):
+        yield "pruner.kind", reason
     elif kind == "fold_race":
         alpha = PRUNERS["fold_race"][1]["alpha"]
         yield from _check_fold_race(spec, options.get("alpha", alpha))
     elif not any(study.pruner.rungs(n, epochs) for n in range(99)):
         yield "pruner.kind", _explain_no_rung(study)
+
+
+def _explain_threshold(spec: StudySpec) -> str | None:
+    """Explain that `threshold` would prune every trial; None if it need not."""
+    if spec.pruner is None or spec.objective is None or spec.pruner.kind != "threshold":
+        return None
+    bounds = {False: spec.pruner.lower, True: spec.pruner.upper}
+    for is_upper, bound in bounds.items():
+        limit = None if bound is None else Limit(spec.objective.metric, bound, is_upper)
+        if limit is not None and (reason := explain_impossible(limit)):
+            return f"threshold would prune every trial: {reason}"
+    return None
 
 
 def _explain_no_rung(study: CheckedStudy) -> str:

@@ -139,6 +139,7 @@ def test_files_that_are_no_text_or_too_large_are_refused(tmp_path):
         ("training", {"checkpoint": "on"}, "'auto', 'off' or a whole number is needed. Received"),
         ("training", {"epochs": [1]}, "training.epochs: a whole number is needed. Received: [1]"),
         ("warm_start", [], "warm_start: a text or a list of at least 1 values is needed. Rec"),
+        ("objectives", [], "objectives: a list of at least 2 values is needed. Received: []"),
         ("warm_start", ["a b"], "warm_start.0: 'a b' may hold letters, digits"),
         ("search_space", {"units": [[1]]}, "units.0: a text, a number, true or false is needed. R"),
     ],

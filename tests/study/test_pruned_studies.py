@@ -61,6 +61,21 @@ def test_a_pruner_that_would_never_prune_is_refused_with_the_fewest_epochs(kind,
         declared(**more)
 
 
+@pytest.mark.parametrize(
+    ("metric", "bound", "reason"),
+    [
+        ("roc_auc", {"lower": 2}, "no trial is within roc_auc >= 2: the best roc_auc is 1"),
+        ("log_loss", {"upper": -1}, "no trial is within log_loss <= -1: the best log_loss is 0"),
+    ],
+)
+def test_a_threshold_that_would_prune_every_trial_is_refused(metric, bound, reason):
+    pruner = {"kind": "threshold", **bound}
+    with pytest.raises(SpecError, match=f"threshold would prune every trial: {reason}"):
+        declared(pruner=pruner, objective={"metric": metric})
+    with pytest.raises(SpecError, match=r"pruner\.lower: input should be a finite number"):
+        declared(pruner={**pruner, "lower": float("nan")})
+
+
 @pytest.fixture(scope="module")
 def dataset():
     file = load_dict({"data": {"source": "sklearn:breast_cancer"}, "search_space": {"units": 8}})
