@@ -178,7 +178,7 @@ def test_a_mistake_in_a_dict_is_located_by_its_key_alone():
         ("{layers: {min: 3, max: 2}}", "momentum.when.layers: min=3 must not be greater"),
         ("{layers: {}}", "momentum.when.layers: give min, max or both"),
         ("{layers: {mim: 2}}", "momentum.when.layers.mim: unknown key"),
-        ("{layers: []}", "momentum.when.layers: List should have at least 1 item"),
+        ("{layers: []}", "momentum.when.layers: a list of at least 1 values is needed"),
         ("{optimizer: {min: 2}}", "optimizer is never at least 2"),
         ("{rate: 0.5}", "rate is continuous and never meets 0.5: give a range"),
     ],
