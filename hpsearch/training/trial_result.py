@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import TrainingError
 from ..models.introspection.rejection import get_rejection_state
 from ..redaction import MAX_ERROR_LENGTH, MAX_TRACEBACK_LENGTH, redact, shorten
-from ..trial import Direction, State, TrialResult, TrialSpec, orient
+from ..trial import Direction, State, TrialResult, TrialSpec, mean, orient
 from .problem import EarlyStopping, Problem
 
 ANSI_STYLE = re.compile(r"\x1b\[[0-9;]*m")  # Keras prints a layer's error in bold
@@ -57,7 +57,7 @@ def score_curve(curve: np.ndarray, direction: Direction) -> TrialScore:
     """Compute the score of a trial from its validation scores, shape (n_epochs, n_folds)."""
     epoch = best_epoch(curve, direction)
     folds = np.asarray(curve[epoch], np.float64)
-    return TrialScore(epoch, float(folds.mean()), float(folds.std()), folds)
+    return TrialScore(epoch, mean(folds.tolist()), float(folds.std()), folds)
 
 
 def find_stopped_folds(
