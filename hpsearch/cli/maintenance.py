@@ -72,21 +72,26 @@ def sync(study: str, verify: bool, tracking_uri: str | None, as_json: bool) -> N
 
 @main.command()
 @click.argument("study", shell_complete=complete_studies)
-@click.argument("trial", type=click.IntRange(0), shell_complete=complete_trial_numbers)
+@click.argument("trial", shell_complete=complete_trial_numbers)
 @json_option
-def rerun(study: str, trial: int, as_json: bool) -> None:
-    """Train TRIAL of STUDY again from its record; exit code 1 if the result differs."""
+def rerun(study: str, trial: str, as_json: bool) -> None:
+    """Train TRIAL of STUDY again from its record; exit code 1 if the result differs.
+
+    TRIAL is 5, trial-5 or best.
+    """
+    from ..reporting.terminal_tables import trial_number
     from ..study.maintenance.rerun import rerun_trial as train
     from .study_paths import require_journal
 
     journal = require_journal(study)
-    done = train(journal, trial)
+    number = trial_number(journal, trial)
+    done = train(journal, number)
     if as_json:
         from ..answers.from_results import describe_rerun
 
         print_answer(describe_rerun(journal, done))
     else:
-        _show_rerun(trial, done)
+        _show_rerun(number, done)
     if not done.is_same:
         raise SystemExit(1)
 

@@ -94,12 +94,17 @@ def test_what_is_not_a_point_is_refused_and_nothing_is_enqueued(copied, argument
         ([], "cancer: no process runs the study"),
         (["3"], "trial 3 of study cancer has ended: "),
         (["trial-3"], "trial 3 of study cancer has ended: "),
-        (["last"], "'last' names no trial of cancer: give 5, trial-5 or best"),
         (["99"], "has no trial 99"),
     ],
 )
 def test_what_cannot_be_stopped_is_refused(copied, arguments, message):
     assert message in invoke(copied, "stop", "cancer", *arguments, code=2).stderr
+
+
+@pytest.mark.parametrize("command", ["stop", "rerun"])
+def test_a_name_that_no_trial_has_is_refused_with_the_forms_that_are_allowed(copied, command):
+    refused = invoke(copied, command, "cancer", "last", code=2)
+    assert "'last' names no trial of cancer: give 5, trial-5 or best" in refused.stderr
 
 
 @pytest.mark.long  # tests/search/test_steering.py has the same requests without processes
