@@ -44,6 +44,10 @@ def test_optimizers_share_their_program() -> None:
     assert [2] * len(FLAT) == compilations(problem, [{"optimizer": name} for name in FLAT])
 
 
+def test_adamw_is_adam_with_a_weight_decay() -> None:
+    assert [2, 2] == compilations(separable(), [{"optimizer": "adam"}, {"optimizer": "adamw"}])
+
+
 def test_an_optimizer_that_looks_at_each_variable_has_a_program_of_its_own() -> None:
     problem = replace(separable(), optimizers=("adam", "lamb", "sgd"))
     trials = [{"optimizer": name} for name in ("adam", "lamb", "sgd")]

@@ -26,15 +26,18 @@ class OptimizerSwitch:
     """One trial's optimizer among the alternatives; an `Update`."""
 
     def __init__(self, updates: Sequence[OptimizerUpdate], own: int) -> None:
-        """Combine the updates of all alternatives.
+        """Combine the updates of all alternatives; those that compute the same are one branch.
 
         Args:
             updates: Flat ones, in the same order for all trials.
             own: The index of the trial's optimizer.
         """
-        self._updates, self._own = tuple(updates), own
+        branches = {update.structure: update for update in updates}
+        branches[updates[own].structure] = updates[own]
+        self._updates = tuple(branches.values())
+        self._own = self._updates.index(updates[own])
         self.numbers = self._pad_numbers(updates[own].numbers)
-        self.structure = " or ".join(update.structure for update in updates)
+        self.structure = " or ".join(branches)
 
     def numbers_of(self, params: Mapping[str, Value]) -> tuple[Any, Any]:
         """See `Update`."""

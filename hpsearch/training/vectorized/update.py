@@ -92,6 +92,8 @@ class OptimizerUpdate:
 
     def __init__(self, optimizer: Any) -> None:
         """Wrap a new Keras optimizer, which is not used elsewhere."""
+        if type(optimizer) is keras.optimizers.AdamW:  # Adam with a weight decay; shares programs
+            optimizer = keras.optimizers.Adam.from_config(optimizer.get_config())
         self._optimizer = optimizer
         self._config = optimizer.get_config()  # during tracing the optimizer holds traced values
         self._names = _number_names(self._optimizer)
