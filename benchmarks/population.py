@@ -20,9 +20,9 @@ population is large in each `training.precision`: the default is to stay within 
 Every population is trained twice by one trainer: the first time compiles, the second is what a
 trial costs. One line of JSON each: seconds a trial of either, programs compiled, megabytes that
 passed between host and device, the milliseconds of an epoch in which the host did not wait for
-the device, and the share of the trained lanes that belonged to a trial. `apart` trains the uniform
-trials, but each ends after an epoch of its own, as with early stopping; `halving` stops the worse
-half of mixed trials at two rungs, and others early. Both are four populations after one another.
+the device, and the share of the lanes' epochs that were reported. `apart` trains uniform trials,
+but each ends after an epoch of its own, as with early stopping; `halving` stops the worse half of
+mixed trials at two rungs, and others early. Both are four populations after one another.
 
 `--budget` begins no measurement after so many seconds, and none that would not end within them by
 what the population before took; each of them is named. `--quick` is for two cores: 600 rows, 3
@@ -191,13 +191,14 @@ def population(kind: str, n: int, rows: int, epochs: int) -> Row:
     trainer = VectorizedTrainer(problem, placement="batch")
     count = 4 if kind in FOLLOWED else 1
     populations = [trials_of(kind, n, epochs, first=n * i) for i in range(count)]
-    seconds, watch = [], Watch(trainer)
+    seconds, watch, needed = [], Watch(trainer), 0
     for _ in range(2):
         watch.reset()
         began = time.perf_counter()
         results = list(train_populations(trainer, populations))
         seconds.append((time.perf_counter() - began) / count)
         assert n * count == len(results)
+        needed += sum(len(r.curves["val/loss"]) for r in results)
         assert all(r.state != "FAILED" for r in results), results[0].error
         watch.bytes += sum(r.predictions.nbytes for r in results if r.predictions is not None)
     watch.stop()
@@ -208,7 +209,7 @@ def population(kind: str, n: int, rows: int, epochs: int) -> Row:
         "programs": trainer._programs.count("segment"),
         "megabytes": watch.bytes / 1e6 / count,
         "host_ms_an_epoch": (seconds[1] - watch.waited / count) / epochs * 1e3,
-        "lanes_full": lanes.factory.lane_use.trained / lanes.factory.lane_use.computed,
+        "lanes_full": needed / lanes.factory.lane_use.computed,
     }
 
 

@@ -20,6 +20,7 @@ from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search, StoppingCriteria
 from hpsearch.search.pruner import NoPruner
 from hpsearch.search.pruners.asha import Asha
+from hpsearch.search.pruners.halving import Halving
 from hpsearch.search.samplers import make_sampler
 from hpsearch.spec.search_space import Categorical, Float, SearchSpace
 from hpsearch.tracking.store import journal_path
@@ -28,6 +29,11 @@ from hpsearch.training.vectorized import VectorizedTrainer
 from hpsearch.trial import TrialSpec
 
 NAME, TRIALS, TOGETHER = "batch", 8, 4
+PRUNERS = {
+    "none": NoPruner(),
+    "asha": Asha(eta=2, min_epochs=2),
+    "halving": Halving(epochs=9, eta=2, min_epochs=2),
+}
 SPACE = SearchSpace(
     (
         Float("learning_rate", 1e-3, 1.0, log=True),
@@ -48,11 +54,19 @@ class PreparingExecutor(InlineExecutor):
         self._trainer.prepare(trials)
 
 
-def main(root: Path, pruner: str, kill_after: int) -> None:
+def main(
+    root: Path,
+    pruner: str,
+    kill_after: int,
+    *,
+    sampler: str = "tpe",
+    trials: int = TRIALS,
+    together: int = TOGETHER,
+) -> None:
     """Run the study below `root`, or go on with it."""
     problem = replace(first_fold(separable()), early_stopping=EarlyStopping(3))
     executor = PreparingExecutor(
-        lambda p: VectorizedTrainer(p, placement="batch"), problem, population=TOGETHER
+        lambda p: VectorizedTrainer(p, placement="batch"), problem, population=together
     )
     epochs = 0
 
@@ -71,13 +85,13 @@ def main(root: Path, pruner: str, kill_after: int) -> None:
         writer.listen(count)
         Search(
             writer=writer,
-            make_sampler=lambda: make_sampler("tpe", SPACE, direction="maximize", seed=3),
+            make_sampler=lambda: make_sampler(sampler, SPACE, direction="maximize", seed=3),
             executor=executor,
-            limits=StoppingCriteria(TRIALS),
+            limits=StoppingCriteria(trials),
             seed=3,
             epochs=9,
             fixed={"layers": 1, "units": 4, "batch_size": 25},
-            pruner=Asha(eta=2, min_epochs=2) if pruner == "asha" else NoPruner(),
+            pruner=PRUNERS[pruner],
         ).run()
 
 

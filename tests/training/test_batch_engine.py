@@ -350,6 +350,27 @@ def test_a_tile_whose_trials_stand_at_enough_epochs_takes_no_new_ones() -> None:
     assert slots.has_free
 
 
+def test_paused_trials_of_a_tile_that_trains_train_on() -> None:
+    problem = first_fold(separable())
+    slots = TileSlots(GroupSize(2, 4, orders=2), LaneUse())
+    entries = [entry_of(problem, n, epoch) for n, epoch in enumerate((5, 2, 2, 3))]
+    for entry in entries[1:3]:
+        entry.progress.trial = replace(entry.trial, rungs=(2,))
+    slots.assign(deque(entries))
+    slots._paused = dict.fromkeys(entries[1:3])
+    planned = slots.plan_epochs(4)
+    slots.add_paused(planned)
+    assert [[4, 0, 0, 4], [0, 0, 0, 0]] == planned.tolist()  # they stand at a third epoch
+    slots.release(entries[3])
+    planned = slots.plan_epochs(4)
+    slots.add_paused(planned)
+    assert [[4, 4, 4, 0], [0, 0, 0, 0]] == planned.tolist()
+    slots.release(entries[0])
+    planned = slots.plan_epochs(4)
+    slots.add_paused(planned)
+    assert not planned.any()  # no tile trains for them alone
+
+
 def test_trials_that_train_are_packed_before_those_at_a_rung() -> None:
     problem = first_fold(separable())
     slots = TileSlots(GroupSize(3, 2, orders=2), LaneUse())
@@ -423,7 +444,7 @@ def test_the_next_population_starts_in_free_tiles_without_changing_reports() -> 
                 begun.append(sum(isinstance(e, TileEntry) and e.epoch > 0 for e in found))
         told.append(parts)
         uses.append(engine_of(trainer).factory.lane_use)
-    assert uses[0].trained == uses[1].trained  # no epoch is trained twice
+    assert uses[1].computed <= uses[0].computed  # no epoch is trained twice
     assert [0, 0, 0] == begun[:3]
     assert all(begun[3:5])
     for (reports, results), (others, expected) in zip(told[1], told[0], strict=True):
@@ -434,6 +455,45 @@ def test_the_next_population_starts_in_free_tiles_without_changing_reports() -> 
                 result.state,
                 result.best_epoch,
             )
+            for name, curve in expected[number].curves.items():
+                np.testing.assert_allclose(curve, result.curves[name], rtol=2e-5, atol=1e-6)
+
+
+def stops_half(report: Any) -> bool:
+    """Stop half of `halved_trials` at each rung."""
+    return report.epoch in (0, 2) and report.trial % 4 >= (2 if report.epoch == 0 else 1)
+
+
+def halved_trials(numbers: range) -> list[TrialSpec]:
+    """Trials with two rungs."""
+    return [replace(spec(n, n, 9, units=4, dropout=0.2), rungs=(1, 3)) for n in numbers]
+
+
+def test_trials_pass_a_rung_before_its_verdict_without_changing_reports() -> None:
+    """So more of the trained lanes are needed, and the device trains fewer for the same study."""
+    populations = [halved_trials(range(start, start + 8)) for start in range(0, 48, 8)]
+    told, shares = [], []
+    for passes in (False, True):
+        trainer = VectorizedTrainer(first_fold(separable()), placement="batch")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(batch_engine.BatchEngine, "_epochs_per_call", lambda self: 2)
+            if not passes:
+                patch.setattr(TileSlots, "add_paused", lambda self, epochs: None)
+            parts = []
+            for trials, following in zip(populations, [*populations[1:], []], strict=True):
+                trainer.prepare(trials)
+                trainer.prepare(following)
+                parts.append(run(trainer, trials, stops_half))
+        told.append(parts)
+        reported = sum(len(reports) for reports, _ in parts)
+        shares.append(reported / engine_of(trainer).factory.lane_use.computed)
+    assert shares[0] < 0.4
+    assert shares[1] > 0.65
+    for (reports, results), (others, expected) in zip(told[1], told[0], strict=True):
+        assert [(r.trial, r.epoch) for r in others] == [(r.trial, r.epoch) for r in reports]
+        assert expected.keys() == results.keys()
+        for number, result in results.items():
+            assert expected[number].state == result.state
             for name, curve in expected[number].curves.items():
                 np.testing.assert_allclose(curve, result.curves[name], rtol=2e-5, atol=1e-6)
 

@@ -62,3 +62,18 @@ def test_killed_at_any_epoch_it_goes_on_as_one_never_stopped(
     assert len(results_of(tmp_path)) < len(whole)
     batch_study.main(tmp_path, pruner, 0)
     assert whole == results_of(tmp_path)
+
+
+@pytest.mark.long
+def test_verdicts_and_scores_do_not_depend_on_the_population(tmp_path: Path) -> None:
+    """Brackets of four trials, alone and with 31 others, each population beside the next one."""
+    found = []
+    for together in (4, 8, 32):
+        root = tmp_path / str(together)
+        batch_study.main(root, "halving", 0, sampler="random", trials=32, together=together)
+        found.append(results_of(root))
+    for others in found[1:]:
+        for number, (params, state, best_epoch, scores) in found[0].items():
+            assert (params, state, best_epoch) == others[number][:3]
+            assert scores == pytest.approx(others[number][3], abs=1e-6)
+    assert {"PRUNED", "COMPLETE"} == {result[1] for result in found[0].values()}

@@ -3,7 +3,7 @@
 A `TileGroup` holds the trials that share a program; this module turns its measurements into reports
 and results. One call to the device trains many epochs. Free slots are filled from the next
 population, whose reports wait until the current one has ended, so that the device stays full and
-the order of reports does not change.
+the order of reports does not change. Trials train on beyond a rung where that takes no time.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class BatchEngine:
         running = [m for m in made if isinstance(m, TileEntry)]
         try:
             self._assign_groups(running)
+            yield from self._report_epochs(running)  # epochs that were trained ahead
             while running:
                 self._train_groups()
                 yield from self._report_epochs(running)
@@ -260,8 +261,8 @@ class BatchEngine:
 
         An epoch is reported when all trials on the device have measured it.
         """
-        results: dict[TileEntry, TrialResult] = {}
-        while due := _find_due([entry for entry in running if entry not in results]):
+        while due := _find_due(running):
+            results: dict[TileEntry, TrialResult] = {}
             told = {entry: self._make_report(entry, entry.measured[0]) for entry in due}
             for entry, failed in told.items():
                 if isinstance(failed, TrialResult):  # before verdicts on those compared with it
@@ -276,12 +277,13 @@ class BatchEngine:
                     results[entry] = entry.progress.end("PRUNED", None)
                 elif is_last(figures):
                     results[entry] = self._complete_result(entry)
-        for entry in running:
-            if entry not in results and entry.error is not None:
-                results[entry] = entry.progress.fail(entry.error)
-        for entry, result in results.items():
+            for entry, result in results.items():  # before the next rung, which may wait for them
+                _end_trial(running, entry)
+                yield result
+        for entry in [entry for entry in running if entry.error is not None]:
+            assert entry.error is not None
             _end_trial(running, entry)
-            yield result
+            yield entry.progress.fail(entry.error)
 
     def _make_report(self, entry: TileEntry, figures: np.ndarray) -> EpochReport | TrialResult:
         """Return the report of a trial's epoch, or the result of a trial that failed in it."""

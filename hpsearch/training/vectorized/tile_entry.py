@@ -56,7 +56,7 @@ class TileEntry:
         """Epochs to train before its next unreported rung, or its end; 0: it pauses."""
         reported = self.progress.n_epochs
         rungs = [rung for rung in self.trial.rungs if rung > reported]
-        return min([self.trial.epochs, *rungs]) - self.epoch
+        return max(0, min([self.trial.epochs, *rungs]) - self.epoch)
 
     def add_figures(self, figures: Sequence[np.ndarray]) -> None:
         """Add the epochs after `epoch`; those before a restart are known already."""

@@ -195,6 +195,7 @@ class TileGroup:
         """Make the orders of a call, and note which tiles train in it."""
         self._slots.resume_paused()
         epochs = self._slots.plan_epochs(min(most, MAX_EPOCHS_PER_CALL))
+        self._slots.add_paused(epochs)
         self._asked = tuple(map(int, np.flatnonzero(epochs.any(axis=1))))
         which, sizes, branches = self._find_tiles()
         count, least = np.int32(len(self._asked)), self._slots.least_active(epochs)

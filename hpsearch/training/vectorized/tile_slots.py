@@ -3,6 +3,8 @@
 Plain bookkeeping of the host. All trials of a tile have one batch size. A slot that is empty, or
 whose trial has ended or pauses at a rung, costs time on the device for as long as others of its
 tile train; so free slots are filled first, and trials are packed into fewer tiles if that helps.
+Trials that still pause in such a tile train on: their epochs are reported if the verdict lets them
+go on, and dropped otherwise.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ class LaneUse:
     """The use of lanes, in epochs of trials."""
 
     computed: int = 0  # by the device, empty and idle slots included
-    trained: int = 0  # of trials
+    trained: int = 0  # of trials, epochs that were dropped later included
 
 
 class TileSlots:
@@ -36,7 +38,8 @@ class TileSlots:
         self._rows: list[Row] = [[None] * size.trials for _ in range(size.tiles)]
         self._epochs = np.zeros((size.tiles, size.trials), np.int32)  # trained by each trial
         self._left = np.zeros((size.tiles, size.trials), np.int32)  # `TileEntry.epochs_left`
-        self._paused: list[TileEntry] = []  # at an unreported rung when last seen
+        # At an unreported rung when last seen; a dict keeps their order.
+        self._paused: dict[TileEntry, None] = {}
 
     @property
     def entries(self) -> list[TileEntry]:
@@ -100,7 +103,8 @@ class TileSlots:
         for entry in self._paused:
             if entry.slot is not None:
                 self._left[entry.slot] = entry.epochs_left
-        self._paused = [e for e in self._paused if e.slot is not None and not self._left[e.slot]]
+        paused = (e for e in self._paused if e.slot is not None and not self._left[e.slot])
+        self._paused = dict.fromkeys(paused)
         return bool(self._left.any())
 
     def plan_epochs(self, most: int) -> np.ndarray:
@@ -115,6 +119,16 @@ class TileSlots:
             if len(standing) > self.size.orders:
                 epochs[tile][self._epochs[tile] >= standing[self.size.orders]] = 0
         return epochs
+
+    def add_paused(self, epochs: np.ndarray) -> None:
+        """Plan epochs of paused trials in tiles that train, where they cost nothing."""
+        for entry in self._paused:
+            if entry.slot is None or entry.has_ended:
+                continue
+            own = epochs[entry.slot[0]]
+            standing = set(self._epochs[entry.slot[0]][own > 0].tolist()) | {entry.epoch}
+            if len(standing) <= self.size.orders:
+                epochs[entry.slot] = min(own.max(), entry.trial.epochs - entry.epoch)
 
     def plan_epoch_of(self, epoch: int) -> np.ndarray:
         """Return which trials train the next epoch and stand at `epoch`, (n_tiles, n_trials)."""
@@ -142,14 +156,14 @@ class TileSlots:
         """
         trained = np.count_nonzero(figures[:, -1, 0], axis=0)
         self._epochs[tile] += trained.astype(np.int32)
-        self._left[tile] -= trained.astype(np.int32)
+        self._left[tile] = np.maximum(0, self._left[tile] - trained.astype(np.int32))
         self._lane_use.computed += int(trained.max()) * self.size.trials
         self._lane_use.trained += int(trained.sum())
         for slot, entry in enumerate(self._rows[tile]):
             if entry is not None and trained[slot]:
                 entry.add_figures(list(figures[: trained[slot], :, :, slot]))
                 if not self._left[tile, slot]:
-                    self._paused.append(entry)
+                    self._paused[entry] = None
         return int(trained.max())
 
     def pack(self) -> np.ndarray | None:
