@@ -6,6 +6,8 @@
 A study of each sampler trains without a pruner for 40 full trainings, and once with each pruner for
 as many epochs. Counted are the epochs after which the front of the *complete* trials has the
 hypervolume that the study without a pruner has at its end. Pruned trials are in no front.
+Two rows bound what a pruner can save: `oracle` trains the trials to the end that will extend the
+front, others for 3 epochs; `... of ends` is a pruner whose every score is that of a full training.
 """
 
 from __future__ import annotations
@@ -30,12 +32,14 @@ from hpsearch.trial import EpochReport
 FULL_TRAININGS = 40
 TRAININGS = (10, 20, FULL_TRAININGS)  # at which the table has the hypervolume
 SAMPLERS = ("random", "gp", "nsga2")
-PRUNERS = ("none", *SEVERAL_OBJECTIVES)
+OF_ENDS = " of ends"
+PRUNERS = ("none", *SEVERAL_OBJECTIVES, "oracle", *(p + OF_ENDS for p in SEVERAL_OBJECTIVES))
 PAIRS = tuple(f"{sampler} + {pruner}" for sampler in SAMPLERS for pruner in PRUNERS)
 OBJECTIVES = [
     {"metric": "error", "direction": "minimize"},
     {"metric": "parameters", "direction": "minimize"},
 ]
+ORACLE_EPOCHS = 3  # before the oracle's decision, as for our pruners
 N_INPUTS, N_CLASSES = 50, 10
 LEAST, MOST = 3_000, 5_000_000  # weights, the ends of the logarithmic scale
 
@@ -57,11 +61,23 @@ class Front:
 
     def add(self, error: float, weights: float) -> float:
         """Add a trial, and return the hypervolume; 1 is twice the median regret, or 5M weights."""
+        self.points.append(self._place(error, weights))
+        return self._volume(self.points)
+
+    def is_extended(self, error: float, weights: float) -> bool:
+        """Whether a trial would make the hypervolume larger."""
+        longer = [*self.points, self._place(error, weights)]
+        return self._volume(longer) > self._volume(self.points)
+
+    def _place(self, error: float, weights: float) -> tuple[float, float]:
         regret = (error - self.task.best) / (self.task.median - self.task.best)
         size = (math.log(weights) - math.log(LEAST)) / (math.log(MOST) - math.log(LEAST))
-        self.points.append((regret, size))
+        return regret, size
+
+    @staticmethod
+    def _volume(points: Sequence[tuple[float, float]]) -> float:
         volume, floor = 0.0, 1.0
-        for x, y in sorted(self.points):
+        for x, y in sorted(points):
             if x < 1.0 and y < floor:
                 volume += (1.0 - x) * (floor - y)
                 floor = y
@@ -72,7 +88,9 @@ class Simulation(SimulatedStudy):
     """A study that counts epochs and hypervolumes."""
 
     def __init__(self, sampler: str, pruner: str, task: Task, seed: int) -> None:
-        super().__init__(sampler, pruner, OBJECTIVES, seed)
+        self.is_oracle, self.is_of_ends = pruner == "oracle", pruner.endswith(OF_ENDS)
+        ours = "none" if self.is_oracle else pruner.removesuffix(OF_ENDS)
+        super().__init__(sampler, ours, OBJECTIVES, seed)
         self.task, self.front = task, Front(task)
         self.spent = 0
         self.volumes: list[tuple[int, float]] = []  # epochs, hypervolume
@@ -87,12 +105,16 @@ class Simulation(SimulatedStudy):
         """Train a bracket in lockstep."""
         assert self.task.curve is not None
         curves = {n: self.task.curve(dict(self.history.last[n].params)) for n in going}
+        if self.is_oracle or self.is_of_ends:
+            curves = {n: np.full(EPOCHS, curve.min()) for n, curve in curves.items()}
         for epoch in range(EPOCHS):
             for number in going:
                 self.add_epoch(number, epoch, float(curves[number][epoch]))
             rungs = [n for n in going if epoch + 1 in self.pruner.rungs(n, EPOCHS)]
             waiting = [self.history.last[n] for n in rungs]
-            pruned = self.pruner.verdicts(waiting, self.history) if waiting else {}
+            pruned = dict(self.pruner.verdicts(waiting, self.history)) if waiting else {}
+            if self.is_oracle and epoch + 1 == ORACLE_EPOCHS:
+                pruned = {n: not self.extends_front(n, float(curves[n][-1])) for n in going}
             for number in [n for n in going if pruned.get(n) or epoch + 1 == EPOCHS]:
                 self.end(number, "PRUNED" if pruned.get(number) else "COMPLETE")
                 going.remove(number)
@@ -107,6 +129,11 @@ class Simulation(SimulatedStudy):
         fields: Params = {"epoch": epoch, "scores": [error], "metrics": {}}
         values = values_after_epoch(trial, report, self.history.objectives)
         self.record("epoch", trial=number, attempt=0, values=values, **fields)
+
+    def extends_front(self, number: int, error: float) -> bool:
+        """Whether a trial with this error would extend the front of complete ones."""
+        weights = float(count_weights(self.history.last[number].params))
+        return self.front.is_extended(error, weights)
 
     def end(self, number: int, state: str) -> None:
         """Record a trial's result and tell it."""
