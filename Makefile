@@ -66,7 +66,7 @@ curve-rivals: $(READY)  ## the rows of benchmarks/pruners.md that need packages 
 	$(BIN)/python benchmarks/pruners.py table --results build/pruners.jsonl
 
 # Continues after an interruption; the page is made of benchmarks/tables.jsonl.
-TABLES ?= --seeds 1 --rows 850 --models realmlp --trials 8
+TABLES ?= --seeds 3 --rows 850 --models realmlp --trials 8
 tables: rivals  ## run what is missing of benchmarks/tables.jsonl, and make its part of benchmarks/tables.md
 	$(BIN)/python benchmarks/tables.py $(TABLES) --keep benchmarks/tables.jsonl \
 		--export build/tables --rivals build/rivals/bin/python

@@ -38,6 +38,7 @@ from table_report import show, write_page
 
 import hpsearch
 from hpsearch.data import Dataset
+from hpsearch.errors import DataError
 from hpsearch.models import FAMILIES
 from hpsearch.study.init.wizard import write_starter
 from hpsearch.study.prepare import load_data
@@ -324,12 +325,16 @@ def main() -> None:
     records = read_records(given.keep) if given.keep else []
     finished = {(r["data"], r["seed"], r["model"]) for r in records}
     for name in given.only.split(","):
-        for seed in range(given.seeds):
-            for record in measure(name, seed, given, finished):
-                records.append(record)
-                if given.keep:
-                    with given.keep.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(record) + "\n")
+        try:
+            for seed in range(given.seeds):
+                for record in measure(name, seed, given, finished):
+                    records.append(record)
+                    if given.keep:
+                        with given.keep.open("a", encoding="utf-8") as file:
+                            file.write(json.dumps(record) + "\n")
+        except DataError as error:  # so few rows cannot be divided into folds
+            print(f"{name} is left out: {error}")
+            continue
         if given.rivals:
             run_rivals(given, name)
     show(read_records(given.keep) if given.keep else records)
