@@ -14,6 +14,7 @@ from hpsearch.models import FAMILIES
 from hpsearch.training.metrics import METRICS
 
 PAGE = Path(__file__).parent / "tables.md"
+MOST = 1000  # percent by which an error is larger; above, the other one is nearly 0
 BEGIN, END = "<!-- begin: benchmarks/tables.py -->", "<!-- end: benchmarks/tables.py -->"
 
 
@@ -133,8 +134,6 @@ def show_losses(
             }
             if excess:
                 beyond = {n for n in excess if both[n][other] < least.get((n, model), 0.0)}
-                each = ", ".join(
-                    f"**{name} {e:.1f}%**" if name in beyond else f"{name} {e:.1f}%"
-                    for name, e in excess.items()
-                )
+                texts = {n: f"{n} {e:.1f}%" if e < MOST else n for n, e in excess.items()}
+                each = ", ".join(f"**{t}**" if n in beyond else t for n, t in texts.items())
                 print(f"| {model} | {other} | {len(excess)} of {len(both)} sets | {each} |")
