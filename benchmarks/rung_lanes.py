@@ -66,7 +66,7 @@ class PreparingExecutor(InlineExecutor):
 def run_study(given: argparse.Namespace, executor: PreparingExecutor, folder: Path) -> History:
     """Run the study of the options."""
     pruner = make_pruner(given.pruner, {}, epochs=given.epochs, seed=1)
-    executor.ahead = 0 if pruner.bracket > 1 else 1  # see `study.prepare.count_ahead`
+    executor.ahead = 0 if pruner.bracket > 1 else 1  # see `study.population.count_ahead`
     with EventWriter(folder / "journal.jsonl") as writer:
         objective = Objective("roc_auc", "maximize")
         writer.write(StudyCreated(study="lanes", key="c0ffee", objective=objective))

@@ -104,14 +104,12 @@ def trial_number(journal: Path, trial: str) -> int:
     Raises:
         JournalError: If it is named otherwise, or `best` is asked for and no trial is complete.
     """
+    digits = trial.removeprefix("trial-")
+    if digits.isascii() and digits.isdigit():
+        return int(digits)
     history = load_history(journal, without=CURVES)
     if trial != "best":
-        digits = trial.removeprefix("trial-")
-        if not (digits.isascii() and digits.isdigit()):
-            raise JournalError(
-                f"{trial!r} names no trial of {history.name}: give 5, trial-5 or best"
-            )
-        return int(digits)
+        raise JournalError(f"{trial!r} names no trial of {history.name}: give 5, trial-5 or best")
     best = history.winning_trial()
     if best is None:
         raise JournalError(f"{history.name} has no complete trial yet, so none is the best")

@@ -264,11 +264,11 @@ class BatchEngine:
         while due := _find_due(running):
             results: dict[TileEntry, TrialResult] = {}
             told = {entry: self._make_report(entry, entry.measured[0]) for entry in due}
-            for entry, failed in told.items():
-                if isinstance(failed, TrialResult):  # before verdicts on those compared with it
+            for entry, result in told.items():
+                if isinstance(result, TrialResult):  # before verdicts on those compared with it
                     due.remove(entry)
                     _end_trial(running, entry)
-                    yield failed
+                    yield result
             reports = [t for t in told.values() if isinstance(t, EpochReport)]
             stopped = ((yield reports) or ()) if reports else ()
             for entry in due:
@@ -280,10 +280,10 @@ class BatchEngine:
             for entry, result in results.items():  # before the next rung, which may wait for them
                 _end_trial(running, entry)
                 yield result
-        for entry in [entry for entry in running if entry.error is not None]:
-            assert entry.error is not None
+        failed = [(entry, entry.error) for entry in running if entry.error is not None]
+        for entry, error in failed:
             _end_trial(running, entry)
-            yield entry.progress.fail(entry.error)
+            yield entry.progress.fail(error)
 
     def _make_report(self, entry: TileEntry, figures: np.ndarray) -> EpochReport | TrialResult:
         """Return the report of a trial's epoch, or the result of a trial that failed in it."""
