@@ -171,7 +171,9 @@ class History:
             return ()
         measured = self._take_limits(event)
         self.outside, self.space_began = frozenset(event.outside), self.next_number
-        self.stop_requested |= {n for n in self.outside if not self.last[n].is_finished}
+        self.stop_requested |= {
+            n for n in self.outside if n in self.extensions or not self.last[n].is_finished
+        }
         self.end, self.asked_since_final = None, True
         winner = self.winner
         if winner and not self._may_stay(winner):

@@ -383,6 +383,7 @@ class Search:
         del self._submitted[result.number]
         self._waiting.discard(result.number)
         is_extension = result.number in self.history.extensions
+        result = self._keep_earlier_result(result)
         self._writer.defer_sync(make_result_event(result, self._writer))
         if result.state == "FAILED" and not is_extension:
             self._checkpoints.remove(result.number)
@@ -396,6 +397,17 @@ class Search:
         if self._waiting:  # they may wait for this one
             self._writer.flush()
             self._decide_rungs()
+
+    def _keep_earlier_result(self, result: TrialResult) -> TrialResult:
+        """Fail an extension that was stopped before its first new epoch: it has no new result."""
+        extension = self.history.extensions.get(result.number)
+        if extension is None or result.state != "PRUNED":
+            return result
+        n_epochs = self.history.last[result.number].n_epochs
+        if extension.n_epochs > n_epochs:
+            return result
+        reason = f"it was stopped before epoch {n_epochs + 1}, so its earlier result stays"
+        return TrialResult(result.number, "FAILED", result.seconds, result.attempt, error=reason)
 
     def _handle_loss(self, lost: Lost) -> None:
         trial = self.history.latest(lost.trial)

@@ -171,6 +171,8 @@ def explain_not_extendable(history: History, trial: Trial, epochs: int) -> str |
         return "has not ended: extend it when it has"
     if trial.state == "FAILED":
         return f"has failed: {trial.error}"
+    if trial.number in history.outside:
+        return "lies outside the edited space, so it could not win: widen the space first"
     if epochs <= trial.n_epochs:
         return f"has {trial.n_epochs} epochs already: extend it to more than these"
     if trial.state == "COMPLETE" and trial.n_epochs < trial.epochs:

@@ -164,6 +164,20 @@ def test_a_stopped_extension_keeps_the_epochs_that_it_has(path):
     assert 2 < trial.n_epochs < 9
 
 
+def test_an_extension_that_is_stopped_before_a_new_epoch_leaves_the_earlier_result(path):
+    search(path, Rising(), trials=1, epochs=5)
+    before = load_history(path).last[0]
+    extend(path, 0, 9)
+    post_request(path, TrialStopRequested(trial=0, request="s"))
+    search(path, Rising(), trials=1, epochs=5)
+    history = load_history(path)
+    trial = history.last[0]
+    assert (before.score, 5, 5) == (trial.score, trial.n_epochs, trial.epochs)
+    assert {} == history.extensions
+    failed = list(stream_records(path))[-2]
+    assert "stopped before epoch 6, so its earlier result stays" in failed.error
+
+
 def test_events_that_are_applied_twice_change_nothing(path):
     search(path, Rising(), trials=2)
     extend(path, 0, 4)

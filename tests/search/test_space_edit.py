@@ -2,10 +2,11 @@
 
 import pytest
 
-from hpsearch.events import DeclarationChanged
+from hpsearch.events import DeclarationChanged, TrialExtended
 from hpsearch.history import load_history
 from hpsearch.journal import Journal
 from hpsearch.spec.search_space import Categorical, Float, SearchSpace
+from hpsearch.study.steering import explain_not_extendable
 from hpsearch.tracking.optuna_study import build_optuna_study
 from tests import synthetic
 from tests.search.test_loop import SPACE, StopError, kill_after, search
@@ -85,6 +86,18 @@ def test_a_trial_that_was_running_outside_is_stopped(path):
     assert [0] == outside
     history = search(path, trials=3, epochs=9, space=NARROW)
     assert ["PRUNED", "COMPLETE", "COMPLETE"] == [t.state for t in history.trials]
+
+
+def test_a_trial_outside_that_is_being_extended_is_stopped_and_no_other_is_extended(path):
+    search(path, trials=3)
+    with Journal(path) as journal:
+        journal.append(TrialExtended(trial=0, epochs=5, request="e"))
+    outside = edit(path, SearchSpace((Categorical("kind", ("c",)),)))
+    history = load_history(path)
+    assert [0, 1, 2] == outside
+    assert {0} == history.stop_requested
+    reason = explain_not_extendable(history, history.last[1], 9)
+    assert reason.startswith("lies outside the edited space")
 
 
 def test_figures_have_the_ranges_before_and_after(path):
