@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from shutil import rmtree
 
 from ..data import Dataset
 from ..errors import JournalError, SpecError, UnconfirmedChangesError
@@ -223,14 +225,33 @@ def require_own_folder(folder: Path) -> None:
         )
 
 
-def move_study_aside(folder: Path) -> None:
+@contextmanager
+def study_moved_aside(folder: Path) -> Iterator[None]:
+    """Move an earlier run of the study aside; back if the block begins no journal.
+
+    Raises:
+        JournalError: If the study is running, or the folder cannot be renamed.
+    """
+    aside = move_study_aside(folder)
+    try:
+        yield
+    finally:
+        if aside is not None and not (folder / "journal.jsonl").exists():
+            rmtree(folder, ignore_errors=True)
+            aside.rename(folder)
+
+
+def move_study_aside(folder: Path) -> Path | None:
     """Move an earlier run of the study aside, even with a damaged journal.
+
+    Returns:
+        Its folder now; None if there was none.
 
     Raises:
         JournalError: If the study is running, or the folder cannot be renamed.
     """
     if not folder.exists():
-        return
+        return None
     number = 1
     while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
         number += 1
@@ -245,3 +266,4 @@ def move_study_aside(folder: Path) -> None:
         except OSError as error:
             raise JournalError(f"{folder}: cannot be moved aside: {error.strerror}") from None
     (aside / lock.path.name).unlink(missing_ok=True)
+    return aside

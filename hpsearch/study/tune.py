@@ -37,7 +37,7 @@ from .prepare import build_problem, load_data, resolve_study
 from .resolved_study import CheckedStudy, ResolvedStudy
 from .result import StudyResult, build_result
 from .search_setup import make_search
-from .start import find_read_versions, move_study_aside, require_own_folder, start_or_resume
+from .start import find_read_versions, require_own_folder, start_or_resume, study_moved_aside
 from .validation import check_study
 from .worker_pool import WorkerPool
 
@@ -120,9 +120,9 @@ def tune(
     if not offline:
         _check_store(uri, checked.spec.study, is_begun=path.exists() and not fresh)
     require_own_folder(path.parent)
-    if fresh:
-        move_study_aside(path.parent)
     with ExitStack() as stack:
+        if fresh:
+            stack.enter_context(study_moved_aside(path.parent))
         writer = stack.enter_context(EventWriter(path, listeners))
         stack.enter_context(study_log(path.parent / LOGS))  # locks the journal
         remove_drafts(path.parent, but=CURSOR)  # left by a killed run

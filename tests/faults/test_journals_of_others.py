@@ -5,6 +5,7 @@ import errno
 import gzip
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import synthetic
 from click.testing import CliRunner
 
 from hpsearch.cli import main
-from hpsearch.errors import JournalError, describe_os_error
+from hpsearch.errors import DataError, JournalError, describe_os_error
 from hpsearch.event_codec import encode_event, from_json
 from hpsearch.events import (
     FORMAT,
@@ -27,7 +28,7 @@ from hpsearch.events import (
 from hpsearch.history import load_history
 from hpsearch.journal import Journal, read_page
 from hpsearch.study.maintenance.repair import repair_journal
-from hpsearch.study.start import move_study_aside, require_comparable
+from hpsearch.study.start import move_study_aside, require_comparable, study_moved_aside
 from hpsearch.tracking.garbage import find_garbage
 from hpsearch.tracking.store import journal_path
 from tests.faults.test_loop_killed import TRIALS, told, tune
@@ -256,6 +257,18 @@ def test_fresh_sets_a_damaged_journal_aside_and_gc_passes_it_by(path, tmp_path, 
     assert b"x\ny\n" == (aside / path.name).read_bytes()
     assert [path.name] == os.listdir(aside)
     assert not path.parent.exists()
+
+
+def test_a_fresh_study_that_does_not_begin_leaves_the_earlier_one_in_place(path):
+    path.write_bytes(b"x\n")
+    with suppress(DataError), study_moved_aside(path.parent):
+        (path.parent / "logs").mkdir(parents=True)
+        raise DataError("there is no such file")
+    assert [path.name] == os.listdir(path.parent)
+    with study_moved_aside(path.parent):
+        synthetic.write(path, synthetic.study(1))
+    assert b"x\n" == (path.parent.with_name("churn.1") / path.name).read_bytes()
+    assert b"x\n" != path.read_bytes()
 
 
 def test_fresh_is_refused_while_the_study_runs(path):
