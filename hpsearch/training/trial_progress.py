@@ -278,7 +278,11 @@ def train_in_lockstep(
                     running.remove(run)
                     yield answer
             reports = [answer for _, answer in answers if isinstance(answer, EpochReport)]
+            reported = time.perf_counter()
             pruned = ((yield reports) or ()) if reports else ()
+            waited = time.perf_counter() - reported  # for verdicts, or the end of a pause
+            for run in running:
+                run.progress.started += waited
             ended: list[tuple[R, TrialResult]] = []
             for run in running:
                 result = run.progress.end_if_done(pruned=run.progress.trial.number in pruned)

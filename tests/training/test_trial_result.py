@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from training.trainer_contract import first_fold, problem_of, separable, spec
 
 from hpsearch.data.split import Split
+from hpsearch.training import trial_progress
 from hpsearch.training.metrics import Direction
 from hpsearch.training.problem import EarlyStopping
 from hpsearch.training.trial_progress import EpochMeasures, TrialProgress, train_in_lockstep
@@ -151,6 +153,17 @@ class Run:
 def measure_loss(run: Run) -> EpochMeasures:
     scores = {name: np.array([run.loss]) for name in ("train/loss", "val/loss", "val/roc_auc")}
     return scores, [np.linspace(0.1, 0.9, 40)[:, None]]  # of each validation row
+
+
+def test_the_wait_for_a_verdict_is_no_training_time(monkeypatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(trial_progress, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    problem = first_fold(separable())
+    progress = TrialProgress(problem, spec(epochs=1), "none", "maximize", started=98.0)
+    training = train_in_lockstep([Run(progress, 0.5)], measure_loss)
+    next(training)
+    now[0] += 60
+    assert 2.0 == next(training).seconds
 
 
 def test_a_failure_is_told_before_the_epoch_at_which_others_wait_for_a_verdict() -> None:
