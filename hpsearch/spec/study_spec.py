@@ -185,13 +185,13 @@ class BudgetSpec(Section):
     """The end of the search; totals over all runs of the study."""
 
     trials: int = Field(30, ge=1, le=1_000_000)  # finished trials
-    minutes: float | None = Field(None, gt=0)  # wall clock
-    trial_minutes: float | None = Field(None, gt=0)  # wall clock of one trial
-    memory_gib: float | None = Field(None, gt=0)  # of one worker
+    minutes: float | None = Field(None, gt=0, allow_inf_nan=False)  # wall clock
+    trial_minutes: float | None = Field(None, gt=0, allow_inf_nan=False)  # of one trial
+    memory_gib: float | None = Field(None, gt=0, allow_inf_nan=False)  # of one worker
     stagnation: int | None = Field(None, ge=1)  # finished trials without an improvement
     target: float | None = Field(None, allow_inf_nan=False)  # score at which the search stops
     until: Literal["converged"] | None = None  # see `search.convergence`
-    checkpoint_gib: float = Field(5.0, gt=0)  # of all checkpoints of running trials
+    checkpoint_gib: float = Field(5.0, gt=0, allow_inf_nan=False)  # of all checkpoints
 
 
 class ExecutionSpec(Section):

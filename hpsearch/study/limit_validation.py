@@ -41,6 +41,7 @@ def explain_impossible(limit: Limit, others: Iterable[Limit] = ()) -> str | None
         if limit.violation(best) > 0:
             return f"no trial is within {limit}: the best {limit.name} is {best}"
     for other in others:
-        if limit.name == other.name and limit.is_upper and other.violation(limit.bound) > 0:
+        are_opposite = limit.name == other.name and limit.is_upper and not other.is_upper
+        if are_opposite and other.violation(limit.bound) > 0:
             return f"no trial is within {limit} and {other}"
     return None

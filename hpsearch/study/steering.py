@@ -59,6 +59,10 @@ def enqueue_point(
     history = load_history(journal, without=CURVES)
     spec = load_declaration(journal, history.declaration(len(history.changes))).spec
     _require_epochs(epochs)
+    if not isinstance(values, Mapping):
+        raise SpecError(
+            f"values: a mapping of hyperparameters to values is needed. Received: {values!r:.100}"
+        )
     declared = to_plain(values)
     if like is not None:
         declared = _fill_from_trial(spec, declared, history.find_trial(like))

@@ -1,5 +1,6 @@
 """Study files: accepted declarations, and the message for each mistake."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -138,6 +139,7 @@ def test_files_that_are_no_text_or_too_large_are_refused(tmp_path):
         ("training", {"checkpoint": 0}, "'auto', 'off' or a number of at least 1 is needed. R"),
         ("training", {"checkpoint": "on"}, "'auto', 'off' or a whole number is needed. Received"),
         ("training", {"epochs": [1]}, "training.epochs: a whole number is needed. Received: [1]"),
+        ("budget", {"checkpoint_gib": math.inf}, "input should be a finite number. Received: inf"),
         ("warm_start", [], "warm_start: a text or a list of at least 1 values is needed. Rec"),
         ("objectives", [], "objectives: a list of at least 2 values is needed. Received: []"),
         ("warm_start", ["a b"], "warm_start.0: 'a b' may hold letters, digits"),

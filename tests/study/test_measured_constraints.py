@@ -95,6 +95,11 @@ def test_a_hyperparameter_comes_before_a_measured_quantity():
     assert 1 == len(spec.space.constraints)
 
 
+def test_a_quantity_may_have_several_bounds():
+    found = validate("f1 >= 0.5", constraints=["f1 >= 0.5", "f1 <= 0.9", "f1 <= 0.8"]).spec
+    assert 3 == len(found.limits)
+
+
 @pytest.mark.parametrize(
     ("more", "reason"),
     [

@@ -133,6 +133,12 @@ def test_epochs_that_no_study_can_have_are_refused_before_the_journal_has_them(c
     assert trials == (enqueued(copied), extensions(copied))
 
 
+@pytest.mark.parametrize("values", [["units"], None, "units=9"])
+def test_what_is_no_mapping_is_no_point(copied, values):
+    with pytest.raises(SpecError, match="values: a mapping of hyperparameters to values is needed"):
+        hpsearch.load("cancer", copied).enqueue(values)
+
+
 def test_numbers_of_numpy_are_numbers_of_a_point(copied):
     point = {"units": np.int64(9), "learning_rate": np.float32(0.0625)}
     params = hpsearch.load("cancer", copied).enqueue({**point, "optimizer": "sgd"})
