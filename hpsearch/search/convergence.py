@@ -33,16 +33,19 @@ class Convergence:
     A search converges if no trial has been better for `PATIENCE` finished ones, and the expected
     gain of the best point of the space over the best one tried is at most the standard error of
     its score. The gain is that of the Gaussian process of the sampler `gp`, whatever the sampler.
-    This is checked after every `INTERVAL` finished trials; trials that were running then do not
-    change the outcome, unless one of them is the best.
+    It also converges with a score that no other can exceed. This is checked after every `INTERVAL`
+    finished trials; trials that were running then do not change the outcome, unless one of them is
+    the best.
 
     Args:
         space: The search space.
         seed: The study's seed.
+        optimum: The best possible score; None: unknown.
     """
 
     space: SearchSpace
     seed: int
+    optimum: float | None = None
     _n_checked: int = field(default=0, init=False)  # finished trials at the last check
     _converged: tuple[int, str] | None = field(default=None, init=False)  # best trial, reason
 
@@ -71,6 +74,8 @@ class Convergence:
             return None
         index = max(ranked, key=lambda i: (orient(ended[i].score or 0.0, direction), -i))
         best = ended[index]
+        if best.score == self.optimum:
+            return f"no score is better than {best.score:g}, that of trial {best.number}"
         if len(ended) - 1 - index < PATIENCE or best.spread is None or not best.fold_scores:
             return None
         from .samplers.gp_beliefs import fit_ended_trials

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from ..search.objectives import COSTS
 from ..spec.study_spec import StudySpec
-from ..training.metrics import find_metric
+from ..training.metrics import find_metric, find_optimum
 from ..trial import Limit
 from .task_validation import explain_unmeasured
 
@@ -33,12 +33,12 @@ def find_limit_problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
 
 def explain_impossible(limit: Limit, others: Iterable[Limit] = ()) -> str | None:
     """Explain that no trial can be within a limit; None if one can."""
-    metric = find_metric(limit.name)
+    metric, best = find_metric(limit.name), find_optimum(limit.name)
     if limit.name in COSTS and limit.is_upper and limit.bound <= 0:
         return f"no trial is within {limit}: {limit.name} is above 0"
-    if metric is not None and limit.is_upper == (metric.direction == "minimize"):
-        best = 0 if limit.is_upper else 1
-        if limit.violation(best) > 0:
+    if metric is not None and best is not None:
+        bounds_better = limit.is_upper == (metric.direction == "minimize")
+        if bounds_better and limit.violation(best) > 0:
             return f"no trial is within {limit}: the best {limit.name} is {best}"
     for other in others:
         are_opposite = limit.name == other.name and limit.is_upper and not other.is_upper

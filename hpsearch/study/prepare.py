@@ -85,6 +85,12 @@ def resolve_study(study: CheckedStudy, dataset: Dataset) -> ResolvedStudy:
     """
     if study.spec.task is None:
         check_inferred_task(study.file, dataset.task)
+    if study.spec.budget.until is not None and len(dataset.folds) == 1:
+        raise study.file.make_error(
+            "budget.until",
+            "compares the expected gain with the standard error over the folds, and there is one "
+            "fold: take more (cross_validation), or budget.stagnation",
+        )
     resolved = with_task(study, dataset.task)
     if resolved.custom_metric is None:
         limited = [limit.name for limit in resolved.limits]

@@ -15,6 +15,7 @@ from ..search.sampler import Sampler
 from ..search.samplers import make_sampler
 from ..search.stopping_criteria import StoppingCriteria
 from ..search.tried_points import TriedPoints
+from ..training.metrics import find_optimum
 from .earlier_studies import find_best_points, read_earlier_studies
 from .initial_trials import initial_points
 from .resolved_study import CheckedStudy, ResolvedStudy
@@ -51,14 +52,19 @@ def make_search(
 
 def make_stopping_criteria(study: CheckedStudy) -> StoppingCriteria:
     """Build the criteria of the declared budget."""
-    spec, budget = study.spec, study.spec.budget
+    budget = study.spec.budget
     return StoppingCriteria(
         trials=budget.trials,
         seconds=None if budget.minutes is None else budget.minutes * 60,
         stagnation=budget.stagnation,
         target=budget.target,
-        convergence=Convergence(spec.space, spec.seed) if budget.until == "converged" else None,
+        convergence=_make_convergence(study) if budget.until == "converged" else None,
     )
+
+
+def _make_convergence(study: CheckedStudy) -> Convergence:
+    metric = study.objective.metric if isinstance(study, ResolvedStudy) else ""
+    return Convergence(study.spec.space, study.spec.seed, find_optimum(metric))
 
 
 def _make_sampler(study: ResolvedStudy, history: History) -> Sampler:

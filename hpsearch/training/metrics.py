@@ -393,6 +393,13 @@ def find_metric(name: str) -> Metric | None:
     return None if found is None else replace(found, name=name)
 
 
+def find_optimum(name: str) -> int | None:
+    """Return the best possible value of a metric; None if it is not a built-in one."""
+    if name in METRICS:
+        return 0 if METRICS[name].direction == "minimize" else 1
+    return 0 if parse_pinball(name) else None
+
+
 def get_metric(name: str, task: str) -> Metric:
     """Return the metric `name`.
 

@@ -69,6 +69,14 @@ def test_it_does_not_converge_while_a_gain_above_the_noise_is_expected(path):
     assert convergence.describe(history) is None
 
 
+def test_a_score_that_no_other_can_exceed_ends_the_search(path):
+    history = run(path, trials=INTERVAL)
+    best = history.best
+    reason = Convergence(SPACE, seed=3, optimum=best.score).describe(history)
+    assert f"no score is better than {best.score:g}, that of trial {best.number}" == reason
+    assert Convergence(SPACE, seed=3, optimum=1.0).describe(history) is None
+
+
 def test_a_score_without_folds_never_converges(path):
     history = run(path, trials=PATIENCE + 5)
     for trial in history.trials:

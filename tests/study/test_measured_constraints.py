@@ -13,6 +13,7 @@ from hpsearch.history import load_history
 from hpsearch.reporting.terminal_tables import trial_details
 from hpsearch.spec.study_file import load_dict
 from hpsearch.study.validation import check_study
+from hpsearch.training.metrics import find_optimum
 from hpsearch.trial import Limit
 
 SPEC = {
@@ -93,6 +94,11 @@ def test_a_hyperparameter_comes_before_a_measured_quantity():
     spec = validate("units <= 4").spec
     assert {} == spec.limits
     assert 1 == len(spec.space.constraints)
+
+
+def test_the_best_value_of_a_metric_is_known_of_built_in_ones():
+    found = {name: find_optimum(name) for name in ("r2", "rmse", "pinball_5", "own.py:profit")}
+    assert {"r2": 1, "rmse": 0, "pinball_5": 0, "own.py:profit": None} == found
 
 
 def test_a_quantity_may_have_several_bounds():

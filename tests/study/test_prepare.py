@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpsearch.errors import SpecError
 from hpsearch.execution import devices
 from hpsearch.execution.devices import Machine
 from hpsearch.study.prepare import build_problem, load_data, resolve_study
@@ -100,6 +101,24 @@ def test_several_trials_are_compiled_ahead_where_no_result_changes_them(
     assert 0 == population.count_ahead(study, "keras_fit", workers=workers)
     monkeypatch.setattr(population, "has_accelerator", lambda: True)
     assert min(ahead, 1) == population.count_ahead(study, "vectorized", workers=workers)
+
+
+def test_a_population_of_keras_fit_is_said_to_take_turns() -> None:
+    from hpsearch.study.population import describe_population
+
+    said = describe_population(4, trainer="keras_fit", threads=2)
+    assert "4 trials take turns, no faster than one after another" == said
+    assert "" == describe_population(1, trainer="keras_fit", threads=2)
+
+
+def test_convergence_without_an_error_over_folds_is_refused() -> None:
+    x, rows = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60)
+    study = read_spec(
+        {"data": {}, "search_space": {"units": [4, 8]}, "budget": {"until": "converged"}}
+    )
+    dataset = load_data(study, (x, (x[:, 0] > 0).astype(int)), given_folds=[(rows[:40], rows[40:])])
+    with pytest.raises(SpecError, match=r"budget\.until: compares the .*, and there is one fold"):
+        resolve_study(study, dataset)
 
 
 def test_a_study_tells_how_many_trials_fit_in_the_memory_of_an_accelerator(
