@@ -71,19 +71,21 @@ def describe_training(study: CheckedStudy) -> str:
     machine = devices.detect_machine(trainer)
     _, threads = divide_machine(machine, study.spec.execution, trainer)
     population = population_of(study, trainer, threads=threads)
-    text = describe_population(population, threads=threads)
+    text = describe_population(population, trainer=trainer, threads=threads)
     return f"population: {text or 'one trial at a time'}"
 
 
-def describe_population(population: int, *, threads: int) -> str:
+def describe_population(population: int, *, trainer: str, threads: int) -> str:
     """Describe how many trials train at once; empty for one.
 
     Examples:
-        >>> describe_population(2, threads=8)
+        >>> describe_population(2, trainer="vectorized", threads=8)
         '2 trials at once on the 8 threads of a worker'
     """
     if population == 1:
         return ""
+    if trainer == "keras_fit":
+        return f"{population} trials take turns, no faster than one after another"
     if has_accelerator():
         return f"up to {population} trials at once, as many as the device's memory holds"
     return f"{population} trials at once on the {threads} threads of a worker"

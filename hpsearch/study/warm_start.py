@@ -89,7 +89,9 @@ def _require_comparable_scores(study: ResolvedStudy, other: History, fingerprint
                 "warm_start",
                 f"the {what} of study {study.spec.warm_start} differs: "
                 f"{_format_objectives(there)} there, {_format_objectives(here)} here. "
-                "The scores are not comparable: leave it out, and enqueue its best points",
+                f"The scores are not comparable: name it in a list, of which the sampler gp uses "
+                f"the order of the trials (warm_start: [{study.spec.warm_start}]), or leave it "
+                "out, and enqueue its best points",
             )
 
 

@@ -162,11 +162,11 @@ class WorkerPool:
             own_training: Why Keras's own `fit` trains the model; None: it does not.
         """
         trainer, reason = choose_trainer(self._kind, problem, own_training)
-        population = self._population if trainer == "vectorized" else 1
+        population = population_of(self._study, trainer, threads=self.threads)
         for text in (
             describe_backend(trainer),
             describe_precision(problem.precision, on_accelerator=has_accelerator()),
-            describe_population(population, threads=self.threads),
+            describe_population(population, trainer=trainer, threads=self.threads),
         ):
             reason += f"; {text}" if text else ""
         if trainer != self.trainer:
