@@ -87,6 +87,7 @@ class History:
         self.order: list[int | DuplicateProposed] = []
         self.enqueued: list[PointEnqueued] = []  # by the user; not asked for yet
         self.stop_requested: set[int] = set()  # trials that the user wants to stop
+        self._stopped_by_edit: set[int] = set()  # of these, the ones outside an edited space
         self.is_paused = False  # by the user
         self._requests: set[str] = set()  # of the user, so far
         self.finalists: dict[int, FinalistScored] = {}  # per trial
@@ -171,9 +172,10 @@ class History:
             return ()
         measured = self._take_limits(event)
         self.outside, self.space_began = frozenset(event.outside), self.next_number
-        self.stop_requested |= {
-            n for n in self.outside if n in self.extensions or not self.last[n].is_finished
-        }
+        running = {n for n in self.outside if n in self.extensions or not self.last[n].is_finished}
+        self.stop_requested -= self._stopped_by_edit
+        self._stopped_by_edit = running - self.stop_requested
+        self.stop_requested |= running
         self.end, self.asked_since_final = None, True
         winner = self.winner
         if winner and not self._may_stay(winner):

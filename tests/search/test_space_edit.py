@@ -88,6 +88,16 @@ def test_a_trial_that_was_running_outside_is_stopped(path):
     assert ["PRUNED", "COMPLETE", "COMPLETE"] == [t.state for t in history.trials]
 
 
+def test_a_trial_that_a_later_edit_takes_back_is_not_stopped(path):
+    with pytest.raises(StopError):
+        search(path, trials=3, epochs=9, listeners=[kill_after(5)])
+    assert [0] == edit(path, SearchSpace((Categorical("kind", ("c",)),)))
+    assert {0} == load_history(path).stop_requested
+    edit(path, SPACE)
+    history = search(path, trials=3, epochs=9)
+    assert ["COMPLETE"] * 3 == [t.state for t in history.trials]
+
+
 def test_a_trial_outside_that_is_being_extended_is_stopped_and_no_other_is_extended(path):
     search(path, trials=3)
     with Journal(path) as journal:
