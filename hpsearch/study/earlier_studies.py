@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..events import WarmStart
 from ..history import History
+from ..search.samplers import find_earlier_problem
 from ..spec.study_spec import StudySpec
 from ..trial import Trial, Value, is_score
 from .initial_trials import complete_point
@@ -80,6 +81,21 @@ def _shared_params(spec: StudySpec, params: Mapping[str, Value]) -> dict[str, Va
 def read_earlier_studies(history: History) -> list[list[Trial]]:
     """Read the trials of earlier studies from the journal's first line."""
     return [read_copies(copied) for copied in history.study.earlier_studies or ()]
+
+
+def find_outside_trials(spec: StudySpec, history: History) -> list[Trial]:
+    """Find the complete trials outside an edited space that `gp` learns as an earlier study.
+
+    They are no points of the space, but have no value outside it: a hyperparameter was added or
+    removed. Empty for other samplers and several objectives, and if there are fewer than 3.
+    """
+    if find_earlier_problem(spec.sampler.kind, objectives=len(history.objectives)) is not None:
+        return []
+    trials = [history.last[number] for number in sorted(history.outside)]
+    complete = [t for t in trials if t.state == "COMPLETE" and is_score(t.score)]
+    shared = [(t, _shared_params(spec, t.params)) for t in complete]
+    found = [replace(t, params=params) for t, params in shared if params]
+    return found if len(found) >= MIN_TRIALS else []
 
 
 def find_best_points(

@@ -16,7 +16,7 @@ from ..search.samplers import make_sampler
 from ..search.stopping_criteria import StoppingCriteria
 from ..search.tried_points import TriedPoints
 from ..training.metrics import find_optimum
-from .earlier_studies import find_best_points, read_earlier_studies
+from .earlier_studies import find_best_points, find_outside_trials, read_earlier_studies
 from .initial_trials import initial_points
 from .resolved_study import CheckedStudy, ResolvedStudy
 from .warm_start import best_point, point_of, read_trials
@@ -71,7 +71,7 @@ def _make_sampler(study: ResolvedStudy, history: History) -> Sampler:
     spec = study.spec
     elsewhere = [t for t in read_trials(history.study) if point_of(spec, t.params) is not None]
     able = [t for t in elsewhere if t.measured is None or history.is_feasible(t)]
-    earlier = read_earlier_studies(history)
+    earlier, outside = read_earlier_studies(history), find_outside_trials(spec, history)
     known = best_point(able, study.objective.direction)
     return make_sampler(
         spec.sampler.kind,
@@ -82,7 +82,7 @@ def _make_sampler(study: ResolvedStudy, history: History) -> Sampler:
         epochs=spec.training.epochs,
         points=initial_points(spec, [*known, *find_best_points(spec, history, earlier)]),
         elsewhere=elsewhere,
-        earlier=earlier,
+        earlier=[*earlier, outside] if outside else earlier,
         given=history.space_began,
         limits=history.limits,
     )

@@ -33,7 +33,8 @@ def find_outside(file: StudyFile, history: History) -> list[int]:
         raise file.make_error(
             "search_space",
             f"none of the {len(finished)} finished trials of study {history.name} lies in the "
-            "edited space, so nothing would be left of it: start another study with --study NAME",
+            "edited space, so nothing would be left of it: start another study with --study NAME, "
+            f"whose sampler gp learns from these trials with warm_start: [{history.name}]",
         )
     return outside
 
@@ -59,5 +60,6 @@ def describe_outside(outside: list[int], history: History) -> str:
         return f"All {total} trials lie in the edited space."
     return (
         f"{total - len(outside)} of {total} trials lie in the edited space; the others stay in the "
-        "journal, but can neither win nor inform the sampler."
+        "journal, but cannot win, and inform the sampler gp alone, if they have no value outside "
+        "the new ranges."
     )

@@ -6,6 +6,9 @@ from sklearn.datasets import load_wine
 
 import hpsearch
 from hpsearch.history import load_history
+from hpsearch.spec.study_file import load_dict
+from hpsearch.study.earlier_studies import find_outside_trials
+from tests import synthetic
 
 UNITS = {"type": "int", "low": 4, "high": 64, "log": True}
 RATE = {"type": "float", "low": 1e-4, "high": 1e-1, "log": True}
@@ -20,6 +23,27 @@ SPEC = {
     "budget": {"trials": 6},
     "selection": {"finalists": 0},
 }
+
+
+def test_trials_that_differ_in_what_hyperparameters_they_have_are_an_earlier_study_of_gp():
+    space = {
+        "units": {"type": "int", "low": 16, "high": 128, "log": True},
+        "learning_rate": {"type": "float", "low": 7e-4, "high": 1e-1, "log": True},
+        "layers": {"type": "int", "low": 1, "high": 3},  # new; optimizer, dropout: removed
+    }
+    history = synthetic.history(8)  # trial 2 is pruned, trial 3 fails
+    history.outside = frozenset(range(7))
+    spec = load_dict({"data": {}, "search_space": space}).spec
+    found = find_outside_trials(spec, history)
+    complete = [history.last[n] for n in (0, 1, 4, 5, 6)]
+    inside = [t for t in complete if t.params["learning_rate"] >= 7e-4]
+    assert 3 <= len(inside) < len(complete)
+    assert [(t.number, t.score) for t in inside] == [(t.number, t.score) for t in found]
+    assert {("units", "learning_rate")} == {tuple(t.params) for t in found}
+    tpe = load_dict({"data": {}, "search_space": space, "sampler": {"kind": "tpe"}}).spec
+    assert [] == find_outside_trials(tpe, history)
+    history.outside = frozenset({0, 1, 2, 3})
+    assert [] == find_outside_trials(spec, history)
 
 
 @pytest.mark.long
