@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from sys import intern
 from typing import Any
@@ -247,7 +248,10 @@ class History:
         """Copy an ended trial, which keeps its result until the copy has one."""
         number = event.trial
         trial = self.last.get(number)
-        if trial is None or not trial.is_finished or number in self.extensions:
+        if trial is None or number in self.extensions:
+            return
+        if not trial.is_finished:  # its next attempt has these epochs
+            trial.epochs = event.epochs
             return
         self.extensions[number] = trial.make_extension(event.epochs)
         self._extended_at[number] = event.seq
@@ -435,7 +439,8 @@ class History:
         Raises:
             JournalError: If it does not exist; lists the existing trials.
         """
-        if number not in self.last:
+        is_number = isinstance(number, Integral) and not isinstance(number, bool)
+        if not is_number or number not in self.last:
             known = f"0 to {max(self.last)}" if self.last else "none yet"
             raise JournalError(f"study {self.name} has no trial {number}. Trials: {known}.")
         return self.last[number]

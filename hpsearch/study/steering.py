@@ -64,6 +64,8 @@ def enqueue_point(
             f"values: a mapping of hyperparameters to values is needed. Received: {values!r:.100}"
         )
     declared = to_plain(values)
+    if epochs is not None and any(p.name == "epochs" for p in spec.space):
+        raise SpecError("epochs: is a hyperparameter of the search space: give its value as one")
     if like is not None:
         declared = _fill_from_trial(spec, declared, history.find_trial(like))
     params = _complete(spec, declared)
@@ -86,7 +88,7 @@ def stop_trial(journal: Path, number: int) -> bool:
     trial = history.find_trial(number)
     if trial.is_finished and number not in history.extensions:
         raise JournalError(f"trial {number} of study {history.name} has ended: {trial.state}")
-    return post_request(journal, TrialStopRequested(trial=number, request=make_request_id()))
+    return post_request(journal, TrialStopRequested(trial=trial.number, request=make_request_id()))
 
 
 def extend_trial(journal: Path, number: int, epochs: int) -> bool:
@@ -105,12 +107,12 @@ def extend_trial(journal: Path, number: int, epochs: int) -> bool:
     """
     _require_epochs(epochs)
     history = load_history(journal, without=CURVES, but_of=[number])
-    reason = explain_not_extendable(history, history.find_trial(number), epochs)
+    trial = history.find_trial(number)
+    reason = explain_not_extendable(history, trial, epochs)
     if reason is not None:
-        raise JournalError(f"trial {number} of study {history.name} {reason}")
-    return post_request(
-        journal, TrialExtended(trial=number, epochs=epochs, request=make_request_id())
-    )
+        raise JournalError(f"trial {trial.number} of study {history.name} {reason}")
+    request = TrialExtended(trial=trial.number, epochs=epochs, request=make_request_id())
+    return post_request(journal, request)
 
 
 def _require_epochs(epochs: int | None) -> None:
@@ -222,15 +224,23 @@ def _explain_planned(trial: Trial, epochs: int, schedules: str) -> str:
 def find_extensions(history: History, study: Path, *, before: int, epochs: int) -> list[Event]:
     """Find the trials that go on when a study's epochs are raised.
 
-    They were trained to the end, to `before` epochs, and have a checkpoint in the folder `study`.
+    They were trained to the end, to `before` epochs, and have a checkpoint in the folder `study`,
+    or have not ended.
     """
     checkpoints = CheckpointStore(study)
+
+    def goes_on(trial: Trial) -> bool:
+        if trial.epochs != before or trial.number in history.outside:
+            return False
+        if not trial.is_finished:
+            return before < epochs and _explain_other_training(history, trial, epochs) is None
+        is_kept = trial.state == "COMPLETE" and checkpoints.has(trial.number)
+        return is_kept and explain_not_extendable(history, trial, epochs) is None
+
     return [
         TrialExtended(trial=trial.number, epochs=epochs, request=make_request_id())
         for trial in history.trials
-        if (trial.state, trial.epochs) == ("COMPLETE", before)
-        and checkpoints.has(trial.number)
-        and explain_not_extendable(history, trial, epochs) is None
+        if goes_on(trial)
     ]
 
 

@@ -69,7 +69,8 @@ def features_folder(root: Path) -> Path:
 
 def find_journal(root: Path, study: str) -> Path | None:
     """Find the journal of a study below `root`; None if it does not exist."""
-    path = journal_path(root, study) if re.fullmatch(STUDY_NAME, study) else None
+    is_name = isinstance(study, str) and re.fullmatch(STUDY_NAME, study)
+    path = journal_path(root, study) if is_name else None
     return path if path is not None and path.exists() else None
 
 

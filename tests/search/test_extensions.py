@@ -178,6 +178,15 @@ def test_an_extension_that_is_stopped_before_a_new_epoch_leaves_the_earlier_resu
     assert "stopped before epoch 6, so its earlier result stays" in failed.error
 
 
+def test_a_trial_that_has_not_ended_goes_on_with_raised_epochs(path):
+    with pytest.raises(StopError):
+        search(path, Rising(), trials=1, epochs=3, listeners=[after("epoch", 0, stop_here)])
+    extend(path, 0, 6)
+    history = search(path, Rising(), trials=1, epochs=6)
+    trial = history.last[0]
+    assert ("COMPLETE", 6, 6, 1) == (trial.state, trial.n_epochs, trial.epochs, trial.attempt)
+
+
 def test_events_that_are_applied_twice_change_nothing(path):
     search(path, Rising(), trials=2)
     extend(path, 0, 4)

@@ -12,9 +12,10 @@ import pytest
 from answer_check import read_answer
 
 import hpsearch
-from hpsearch.errors import SpecError
+from hpsearch.errors import JournalError, SpecError
 from hpsearch.history import load_history
 from hpsearch.study.steering import explain_not_extendable, find_extensions
+from tests import synthetic
 from tests.study.conftest import SPEC, invoke
 from tests.study.test_stopping import read_until, started
 
@@ -203,6 +204,37 @@ def test_raised_epochs_extend_the_complete_trials_that_have_a_checkpoint(finishe
     assert kept & complete == {event.trial for event in found}
     assert [] == find_extensions(history, tmp_path, before=12, epochs=20)
     assert [] == find_extensions(history, finished.folder, before=13, epochs=20)
+
+
+def test_raised_epochs_are_those_of_trials_that_have_not_ended(finished, tmp_path):
+    history = load_history(finished.folder / "journal.jsonl")
+    history.last[0].state = history.last[1].state = "RUNNING"
+    history.outside = frozenset({1})
+    assert [0] == [e.trial for e in find_extensions(history, tmp_path, before=12, epochs=20)]
+    assert [] == find_extensions(history, tmp_path, before=12, epochs=9)
+
+
+def test_epochs_that_are_a_hyperparameter_are_not_given_beside_it(tmp_path):
+    records = synthetic.study(2)
+    epochs = {"type": "int", "low": 2, "high": 4}
+    records[0]["spec"]["search_space"]["epochs"] = epochs
+    synthetic.write(tmp_path / "mlruns/studies/churn/journal.jsonl", records)
+    study = hpsearch.load("churn", tmp_path)
+    with pytest.raises(SpecError, match="epochs: is a hyperparameter of the search space"):
+        study.enqueue({"units": 20}, epochs=50)
+    assert 3 == study.enqueue({"units": 20, "epochs": 3})["epochs"]
+
+
+@pytest.mark.parametrize("trial", [[1], "best", True, 77])
+def test_what_is_no_number_of_a_trial_is_refused(copied, trial):
+    study = hpsearch.load("cancer", copied)
+    for ask in (
+        partial(study.extend, trial, epochs=20),
+        partial(study.enqueue, {}, like=trial),
+        partial(study.stop, trial),
+    ):
+        with pytest.raises(JournalError, match=r"study cancer has no trial .*\. Trials: 0 to 4"):
+            ask()
 
 
 def test_a_study_that_is_paused_says_so_until_it_continues(copied):
