@@ -2,6 +2,7 @@
 
     python benchmarks/planted.py --seeds 8                    # prints the table
     python benchmarks/planted.py --seeds 8 --first-seed 100   # other functions of the same kinds
+    python benchmarks/planted.py --seeds 8 --batch 8          # trials asked before any is told
 
 Each seed plants another function, whose minimum is 0. Regret is the true value of the best trial,
 as a multiple of the median of random points.
@@ -198,7 +199,17 @@ def make_samplers(seed: int, planted: Planted) -> dict[str, Callable[[], Any]]:
     }
 
 
-def search(row: str, kind: str, seed: int) -> list[float]:
+def ask(study: optuna.Study, space: ModelSpace) -> tuple[optuna.Trial, dict[str, Any]]:
+    """Return a trial and its values."""
+    trial = study.ask()
+    params: dict[str, Any] = {}
+    for p in space.parameters:
+        if all(params.get(parent) in allowed for parent, allowed in p.when.items()):
+            params[p.name] = trial._suggest(p.name, p.distribution)
+    return trial, params
+
+
+def search(row: str, kind: str, seed: int, batch: int) -> list[float]:
     """Return the regret of one search at each checkpoint."""
     rng = np.random.default_rng([seed, *kind.encode()])
     planted = KINDS[kind](rng)
@@ -208,12 +219,11 @@ def search(row: str, kind: str, seed: int) -> list[float]:
     exploration.SHARE = 0.0 if row == "gp, no proposal given up" else SHARE
     study = optuna.create_study(sampler=make_samplers(seed, planted)[row]())
     best, regrets = np.inf, []
+    asked: list[tuple[optuna.Trial, dict[str, Any]]] = []
     for number in range(1, TRIALS + 1):
-        trial = study.ask()
-        params: dict[str, Any] = {}
-        for p in space.parameters:
-            if all(params.get(parent) in allowed for parent, allowed in p.when.items()):
-                params[p.name] = trial._suggest(p.name, p.distribution)
+        if not asked:
+            asked = [ask(study, space) for _ in range(min(batch, TRIALS + 1 - number))]
+        trial, params = asked.pop(0)
         told = planted.value(params) + planted.noise * rng.standard_normal()
         study.tell(trial, told)
         if told < best:
@@ -231,6 +241,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--batch", type=int, default=1, help="trials asked before any is told")
     parser.add_argument("--only", default=";".join(ROWS), help="rows, split by ';'")
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -238,7 +249,9 @@ def main() -> None:
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     began = time.process_time()
     rows = [row for row in ROWS if row in args.only.split(";")]
-    found = {row: {k: [search(row, k, s) for s in seeds] for k in KINDS} for row in rows}
+    found = {
+        row: {k: [search(row, k, s, args.batch) for s in seeds] for k in KINDS} for row in rows
+    }
     for index, trials in enumerate(CHECKPOINTS):
         print(f"\nregret at {trials} trials, {args.seeds} functions of each kind\n")
         print(f"| sampler | {' | '.join(KINDS)} | all |")

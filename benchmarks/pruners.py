@@ -17,6 +17,7 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ from curve_rivals import hebo, smac_multi_fidelity
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from pruner_rivals import Meter, keras_tuner_default, one_epoch, optuna_search
+from sampler_report import average_ranks, standard_error
 from sampler_tasks import BUDGETS, LCBENCH_TASKS, Task, lcbench, load_surrogate
-from samplers import average_ranks, standard_error
 from simulated_study import SimulatedStudy
 
 from hpsearch.search.pruners import DEFAULT
@@ -188,7 +189,8 @@ def make_tasks(args: argparse.Namespace) -> list[Task]:
         return [real_task(name, trainings_file(args.results)) for name in OBJECTIVES]
     tables = args.tables or Path(os.environ["HPSEARCH_DATA"]) / "hpo_tables"
     surrogate = load_surrogate(tables / "yahpo_surrogates")
-    return [lcbench(surrogate, task) for task in LCBENCH_TASKS]
+    tasks = [lcbench(surrogate, task) for task in LCBENCH_TASKS]
+    return [replace(task, budgets=tuple(args.budgets)) for task in tasks]
 
 
 def trainings_file(results: Path) -> Path:
@@ -224,7 +226,7 @@ def table(args: argparse.Namespace) -> None:
     most = max(sum(key[0] == row for key in results) for row in rows)
     full = [row for row in rows if 2 * sum(key[0] == row for key in results) >= most]
     n_budgets = min(len(record["regret"]) for record in results.values())
-    for place, budget in enumerate(BUDGETS[:n_budgets]):
+    for place, budget in enumerate(args.budgets[:n_budgets]):
         print_table(f"{budget} full trainings", results, full, place)
         if len(full) < len(rows):
             print_table(f"{budget} full trainings, where every row ran", results, rows, place)
@@ -264,6 +266,9 @@ def main() -> None:
     prints.set_defaults(function=table)
     for sub in (runs, prints):
         sub.add_argument("--results", type=Path, required=True)
+        sub.add_argument(
+            "--budgets", nargs="+", type=int, default=BUDGETS, help="of LCBench, in full trainings"
+        )
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")

@@ -18,7 +18,6 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,9 +28,18 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from sampler_report import (
+    CHECKPOINTS,
+    Key,
+    checkpoints_of,
+    families,
+    print_batches,
+    print_samplers,
+    runs_of,
+)
 from sampler_tasks import Params, Space, Task, load_tasks
 
-CHECKPOINTS = (30, 100)  # trials at which the incumbent is judged
+AFTER_SOBOL = "ours: gp after 64 Sobol points"  # what batches of 64 could be, one at a time
 
 
 class Search(Protocol):
@@ -116,6 +124,7 @@ def make_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
 
     samplers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
         "ours: gp": lambda: GaussianProcessSampler(seed=seed),
+        AFTER_SOBOL: lambda: GaussianProcessSampler(seed=seed, startup=64),
         "Optuna TPE (its default)": lambda: optuna.samplers.TPESampler(seed=seed),
         "Optuna GP": lambda: optuna.samplers.GPSampler(seed=seed),
         "Optuna CMA-ES": lambda: optuna.samplers.CmaEsSampler(seed=seed),
@@ -134,29 +143,22 @@ SAMPLERS = (
     "Keras Tuner random",
     "Sobol",
     "random",
+    AFTER_SOBOL,
 )
 NEEDS = {"Optuna GP": "torch", "Optuna CMA-ES": "cmaes"}  # rows that need an extra package
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One run of the benchmark."""
-
-    sampler: str
-    task: str
-    batch: int  # trials asked before any of them is told
-    seed: int
-
-
-def run_search(search: Search, task: Task, batch: int, seed: int) -> dict[str, Any]:
-    """100 trials in batches: regret at the checkpoints, wall clock and CPU time of an ask."""
+def run_search(
+    search: Search, task: Task, batch: int, seed: int, checkpoints: Sequence[int] = CHECKPOINTS
+) -> dict[str, Any]:
+    """Trials in batches: regret at the checkpoints, wall clock and CPU time of an ask."""
     rng = np.random.default_rng([seed, 1])
     seen, regret, incumbent = np.inf, np.inf, []
     wall: list[float] = []
     busy: list[float] = []
-    while len(incumbent) < max(CHECKPOINTS):
+    while len(incumbent) < max(checkpoints):
         asked = []
-        for _ in range(min(batch, max(CHECKPOINTS) - len(incumbent))):
+        for _ in range(min(batch, max(checkpoints) - len(incumbent))):
             start, used = time.perf_counter(), time.process_time()
             asked.append(search.ask())
             wall.append(time.perf_counter() - start)
@@ -168,9 +170,10 @@ def run_search(search: Search, task: Task, batch: int, seed: int) -> dict[str, A
                 seen, regret = value, task.regret(params)
             incumbent.append(regret)
     return {
-        "regret": [incumbent[c - 1] for c in CHECKPOINTS],
-        "ms": [before(wall, c) for c in CHECKPOINTS],
-        "cpu_ms": [before(busy, c) for c in CHECKPOINTS],
+        "checkpoints": list(checkpoints),
+        "regret": [incumbent[c - 1] for c in checkpoints],
+        "ms": [before(wall, c) for c in checkpoints],
+        "cpu_ms": [before(busy, c) for c in checkpoints],
     }
 
 
@@ -221,7 +224,7 @@ def run(args: argparse.Namespace) -> None:
     with args.results.open("a") as out, tempfile.TemporaryDirectory() as folder:
         for key, task in missing(done, tasks, args.samplers, args.batches, args.seeds):
             search = make_search(key.sampler, task, key.seed, f"{folder}/{task.name}-{key.batch}")
-            write(out, key, run_search(search, task, key.batch, key.seed))
+            write(out, key, run_search(search, task, key.batch, key.seed, args.checkpoints))
 
 
 def write(out: Any, key: Key, record: dict[str, Any]) -> None:
@@ -229,61 +232,6 @@ def write(out: Any, key: Key, record: dict[str, Any]) -> None:
     fields = {name: getattr(key, name) for name in Key.__slots__}
     out.write(json.dumps({"key": fields, **record}) + "\n")
     out.flush()
-
-
-def average_ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks along axis 0, 1 the smallest, ties share their mean; NaN stays NaN."""
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(values, axis=0, nan_policy="omit"))
-
-
-def standard_error(values: np.ndarray) -> float:
-    """Of the mean of values, NaN where there is one alone."""
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
-
-
-Cells = dict[tuple[str, int], dict[str, dict[str, Any]]]  # (task, seed) -> sampler -> record
-
-
-def cells_of(results: dict[Key, dict[str, Any]], samplers: Sequence[str], batch: int) -> Cells:
-    """The runs of these rows by task and seed, where every row ran."""
-    cells: Cells = defaultdict(dict)
-    for key, record in results.items():
-        if key.batch == batch and key.sampler in samplers:
-            cells[key.task, key.seed][key.sampler] = record
-    return {c: rows for c, rows in sorted(cells.items()) if len(rows) == len(samplers)}
-
-
-def runs_of(results: dict[Key, dict[str, Any]], sampler: str, batch: int) -> int:
-    """How many tasks and seeds a row ran."""
-    return sum(k.sampler == sampler and k.batch == batch for k in results)
-
-
-def summary(
-    cells: Cells, samplers: Sequence[str], checkpoint: int
-) -> dict[str, tuple[float, float, float, float]]:
-    """Mean regret and mean rank of each row, each with its standard error over (task, seed)."""
-    grid = np.array([[rows[s]["regret"][checkpoint] for rows in cells.values()] for s in samplers])
-    ranks = average_ranks(grid)
-    return {
-        s: (g.mean(), standard_error(g), r.mean(), standard_error(r))
-        for s, g, r in zip(samplers, grid, ranks, strict=True)
-    }
-
-
-def milliseconds(cells: Cells, sampler: str) -> list[float]:
-    """CPU time of an ask before each checkpoint: wall clock depends on what else runs."""
-    runs = [rows[sampler].get("cpu_ms", rows[sampler]["ms"]) for rows in cells.values()]
-    return [float(v) for v in np.median(runs, axis=0)]
-
-
-def families(results: dict[Key, dict[str, Any]]) -> dict[str, dict[Key, dict[str, Any]]]:
-    """All runs, and those of each family of tasks."""
-    groups = {"all tasks": results}
-    for family in ("fcnet", "lcbench"):
-        groups[family] = {k: r for k, r in results.items() if k.task.startswith(family)}
-    return groups
 
 
 def table(args: argparse.Namespace) -> None:
@@ -301,37 +249,16 @@ def table(args: argparse.Namespace) -> None:
             print_samplers(f"batches of {batch}, {title}", part, full, batch)
         if len(full) < len(rows):
             print_samplers(f"batches of {batch}, where every row ran", results, rows, batch)
+    for s in SAMPLERS:
+        mine: dict[int, dict[tuple[str, int], Sequence[float]]] = defaultdict(dict)
+        for key, record in results.items():
+            if key.sampler == s:
+                mine[key.batch][key.task, key.seed] = record["regret"]
+        if mine:
+            print_batches(s, mine, checkpoints_of(results))
     for s, package in NEEDS.items():
         if not any(k.sampler == s for k in results):
             print(f"\n{s}: not run, `{package}` is not installed.")
-
-
-def print_samplers(
-    title: str, results: dict[Key, dict[str, Any]], rows: Sequence[str], batch: int
-) -> None:
-    """One table, best regret at the last checkpoint first."""
-    cells = cells_of(results, rows, batch)
-    if not cells:
-        return
-    print(f"\n### {title}: {describe(cells)}\n")
-    print(
-        "| sampler | regret at 30 | rank at 30 | regret at 100 | rank at 100 "
-        "| CPU ms an ask at 30 / 100 |"
-    )
-    print("|---|---|---|---|---|---|")
-    early, late = (summary(cells, rows, i) for i in range(len(CHECKPOINTS)))
-    for s in sorted(rows, key=lambda s: late[s][0]):
-        a, b, ms = early[s], late[s], milliseconds(cells, s)
-        print(
-            f"| {s} | {a[0]:.3f} ± {a[1]:.3f} | {a[2]:.2f} ± {a[3]:.2f} "
-            f"| {b[0]:.3f} ± {b[1]:.3f} | {b[2]:.2f} ± {b[3]:.2f} | {ms[0]:.1f} / {ms[1]:.1f} |"
-        )
-
-
-def describe(cells: Cells) -> str:
-    """How much a table rests on."""
-    tasks, seeds = ({c[i] for c in cells} for i in (0, 1))
-    return f"{len(tasks)} tasks, {len(seeds)} seeds, {len(cells)} runs"
 
 
 def main() -> None:
@@ -340,9 +267,12 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     runs = commands.add_parser("run", help="measure what the results file lacks")
     runs.add_argument("--tables", type=Path, help="default: $HPSEARCH_DATA/hpo_tables")
-    runs.add_argument("--samplers", nargs="+", default=SAMPLERS, choices=SAMPLERS)
+    runs.add_argument("--samplers", nargs="+", default=SAMPLERS[:-1], choices=SAMPLERS)
     runs.add_argument("--batches", nargs="+", type=int, default=(1, 8))
     runs.add_argument("--seeds", type=int, default=20)
+    runs.add_argument(
+        "--checkpoints", nargs="+", type=int, default=CHECKPOINTS, help="one results file for each"
+    )
     runs.set_defaults(function=run)
     prints = commands.add_parser("table", help="print the tables")
     prints.set_defaults(function=table)
