@@ -6,6 +6,7 @@
 A study of each sampler trains without a pruner for 40 full trainings, and once with each pruner for
 as many epochs. Counted are the epochs after which the front of the *complete* trials has the
 hypervolume that the study without a pruner has at its end. Pruned trials are in no front.
+The second factor is that to the final hypervolume of Optuna's default study, which prunes nothing.
 Two rows bound what a pruner can save: `oracle` trains the trials to the end that will extend the
 front, others for 3 epochs; `... of ends` is a pruner whose every score is that of a full training.
 """
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 from sampler_tasks import EPOCHS, LCBENCH_TASKS, Params, Task, lcbench, load_surrogate
 from simulated_study import SimulatedStudy
 
@@ -34,11 +36,18 @@ TRAININGS = (10, 20, FULL_TRAININGS)  # at which the table has the hypervolume
 SAMPLERS = ("random", "gp", "nsga2")
 OF_ENDS = " of ends"
 PRUNERS = ("none", *SEVERAL_OBJECTIVES, "oracle", *(p + OF_ENDS for p in SEVERAL_OBJECTIVES))
-PAIRS = tuple(f"{sampler} + {pruner}" for sampler in SAMPLERS for pruner in PRUNERS)
+RIVALS = {  # Optuna's own ask and tell; it prunes nothing with several objectives
+    "Optuna TPE + none": optuna.samplers.TPESampler,  # its default: `create_study(directions=…)`
+    "Optuna NSGA-II + none": optuna.samplers.NSGAIISampler,  # its default up to version 4
+}
+OPTUNA_DEFAULT = next(iter(RIVALS))
+PAIRS = (*(f"{sampler} + {pruner}" for sampler in SAMPLERS for pruner in PRUNERS), *RIVALS)
 OBJECTIVES = [
     {"metric": "error", "direction": "minimize"},
     {"metric": "parameters", "direction": "minimize"},
 ]
+Volumes = list[tuple[int, float]]  # epochs, and the hypervolume then
+Run = tuple[str, str, int]  # task, pair, seed
 ORACLE_EPOCHS = 3  # before the oracle's decision, as for our pruners
 N_INPUTS, N_CLASSES = 50, 10
 LEAST, MOST = 3_000, 5_000_000  # weights, the ends of the logarithmic scale
@@ -93,9 +102,9 @@ class Simulation(SimulatedStudy):
         super().__init__(sampler, ours, OBJECTIVES, seed)
         self.task, self.front = task, Front(task)
         self.spent = 0
-        self.volumes: list[tuple[int, float]] = []  # epochs, hypervolume
+        self.volumes: Volumes = []
 
-    def run(self) -> list[tuple[int, float]]:
+    def run(self) -> Volumes:
         """Train brackets until the budget is spent."""
         while self.spent < FULL_TRAININGS * EPOCHS:
             self.train([self.ask() for _ in range(self.pruner.bracket)])
@@ -148,6 +157,26 @@ class Simulation(SimulatedStudy):
         self.sampler.tell(self.history.last[number])
 
 
+def search_with_optuna(sampler: optuna.samplers.BaseSampler, task: Task) -> Volumes:
+    """Train what Optuna asks for in full; returns epochs and hypervolumes."""
+    assert task.curve is not None
+    study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
+    front, volumes = Front(task), []
+    for n in range(1, FULL_TRAININGS + 1):
+        trial = study.ask(task.space)
+        values = float(task.curve(trial.params).min()), float(count_weights(trial.params))
+        study.tell(trial, values)
+        volumes.append((n * EPOCHS, front.add(*values)))
+    return volumes
+
+
+def search(pair: str, task: Task, seed: int) -> Volumes:
+    """Run a pair; returns epochs and hypervolumes."""
+    if pair in RIVALS:
+        return search_with_optuna(RIVALS[pair](seed=seed), task)
+    return Simulation(*pair.split(" + "), task, seed).run()
+
+
 def run(results: Path, seeds: int, pairs: Sequence[str]) -> None:
     """Append the runs that are missing; seeds outermost, so that an aborted run is balanced."""
     known = {(r["task"], r["pair"], r["seed"]) for r in read(results)}
@@ -159,8 +188,7 @@ def run(results: Path, seeds: int, pairs: Sequence[str]) -> None:
             for pair in pairs:
                 if (name, pair, seed) in known:
                     continue
-                sampler, pruner = pair.split(" + ")
-                volumes = Simulation(sampler, pruner, task, seed).run()
+                volumes = search(pair, task, seed)
                 row = {"task": name, "pair": pair, "seed": seed, "volumes": volumes}
                 with results.open("a", encoding="utf-8") as out:
                     out.write(json.dumps(row) + "\n")
@@ -177,35 +205,43 @@ def show(results: Path) -> None:
     rows = {(r["task"], r["pair"], r["seed"]): r["volumes"] for r in read(results)}
     heads = " | ".join(map(str, TRAININGS))
     print(
-        f"| pair | runs | hypervolume at {heads} full trainings | times fewer epochs | reached it |"
+        f"| pair | runs | hypervolume at {heads} full trainings "
+        "| factor, same sampler unpruned | reached | factor, Optuna's default | reached |"
     )
-    print(f"|---|---|{'---|' * len(TRAININGS)}---|---|")
+    print(f"|---|---|{'---|' * len(TRAININGS)}---|---|---|---|")
     for pair in PAIRS:
-        alone_of = f"{pair.split(' + ')[0]} + none"
-        found = [(k, v) for k, v in rows.items() if k[1] == pair and (k[0], alone_of, k[2]) in rows]
+        alone = pair if pair in RIVALS else f"{pair.split(' + ')[0]} + none"
+        found = {k: v for k, v in rows.items() if k[1] == pair and (k[0], alone, k[2]) in rows}
         if not found:
             continue
-        means = [np.mean([value_at(v, n * EPOCHS) for _, v in found]) for n in TRAININGS]
-        factors = []
-        for (task, _, seed), volumes in found:
-            alone = rows[task, alone_of, seed]
-            wanted = value_at(alone, FULL_TRAININGS * EPOCHS)
-            needed = first_at(volumes, wanted)
-            factors.append(first_at(alone, wanted) / needed)
-        reached = sum(f > 0 for f in factors)
+        means = [np.mean([value_at(v, n * EPOCHS) for v in found.values()]) for n in TRAININGS]
         print(
             f"| {pair} | {len(found)} | {' | '.join(f'{m:.3f}' for m in means)} "
-            f"| {np.median(factors):.1f} "
-            f"| {reached} of {len(found)} |"
+            f"| {compare(found, alone, rows)} | {compare(found, OPTUNA_DEFAULT, rows)} |"
         )
 
 
-def value_at(volumes: list[tuple[int, float]], epochs: int) -> float:
+def compare(found: Mapping[Run, Volumes], other: str, rows: Mapping[Run, Volumes]) -> str:
+    """Return the median factor of epochs that runs save to another pair's final hypervolume.
+
+    And how many of them have it at all.
+    """
+    factors = []
+    for (task, _, seed), volumes in found.items():
+        if (theirs := rows.get((task, other, seed))) is not None:
+            wanted = value_at(theirs, FULL_TRAININGS * EPOCHS)
+            factors.append(first_at(theirs, wanted) / first_at(volumes, wanted))
+    if not factors:
+        return "- | -"
+    return f"{np.median(factors):.1f} | {sum(f > 0 for f in factors)} of {len(factors)}"
+
+
+def value_at(volumes: Volumes, epochs: int) -> float:
     """Return the hypervolume after so many epochs."""
     return max((volume for spent, volume in volumes if spent <= epochs), default=0.0)
 
 
-def first_at(volumes: list[tuple[int, float]], wanted: float) -> float:
+def first_at(volumes: Volumes, wanted: float) -> float:
     """Return the epochs until the hypervolume is reached; infinite if it is not."""
     return next((spent for spent, volume in volumes if volume >= wanted), math.inf)
 
@@ -218,6 +254,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--pairs", nargs="+", default=PAIRS, choices=PAIRS, metavar="PAIR")
     arguments = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     if arguments.action == "run":
         run(arguments.results, arguments.seeds, arguments.pairs)
     else:
