@@ -130,6 +130,12 @@ def test_the_log_of_a_study_is_bounded(tmp_path, logger, monkeypatch):
     assert "line 199" in logged(tmp_path)
 
 
+def test_the_log_of_a_study_without_worker_processes_has_its_folder(tmp_path, logger):
+    with study_log(tmp_path / "study" / "logs"):
+        logger.warning("asked for")
+    assert "asked for" in (tmp_path / "study" / "logs" / "study.log").read_text()
+
+
 def test_a_line_that_cannot_be_written_stops_nothing(tmp_path, logger, capfd):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with study_log(tmp_path / "file"):  # no folder
