@@ -163,6 +163,10 @@ class Search:
         end = self._stop_reason() or time_is_up(self._limits)
         self._writer.write(SearchEnded(cause=end.cause, reason=end.reason))
         logger.info("search finished: %s", end.reason)
+        waiting = len(self.history.enqueued) + len(self.history.extensions)
+        if waiting:
+            spent = time_is_up(self._limits).reason
+            logger.warning("%d requested trials wait: %s (budget.minutes)", waiting, spent)
 
     # ---- requests of the user ----
 

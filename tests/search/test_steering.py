@@ -62,6 +62,14 @@ def test_a_point_enqueued_after_the_end_is_trained_beyond_the_budget(path):
     assert [] == executor.trained
 
 
+def test_a_point_that_the_time_limit_keeps_waiting_is_named(path, caplog):
+    search(path, trials=1)
+    enqueue(path)
+    history = search(path, trials=1, seconds=0.0)
+    assert 1 == len(history.enqueued)
+    assert "1 requested trials wait: the time limit of 0 minutes is reached" in caplog.text
+
+
 def test_a_point_of_a_finite_space_is_trained_again_if_the_user_asks(path):
     space = SearchSpace((Categorical("kind", ("a", "b")), Int("x", 0, 1)))
     search(path, space=space, sampler="grid", trials=9)
