@@ -102,7 +102,8 @@ def find_enqueue_problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
 
 
 def _describe_portfolios() -> str:
-    return f"Families with one: {', '.join(n for n, f in FAMILIES.items() if f.portfolio)}."
+    known = ", ".join(name for name, family in FAMILIES.items() if family.portfolio)
+    return f"Families with one: {known}. Write {DEFAULTS_WORD}, or points of your own."
 
 
 def _wrong_values(spec: StudySpec, declared: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

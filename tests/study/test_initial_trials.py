@@ -152,7 +152,7 @@ def test_every_mistake_has_its_line(tmp_path):
         ":10: enqueue.2: momentum is given, but its condition fails: optimizer is sgd",
         ":11: enqueue.3.activation: is fixed to 'relu'",
         ":12: enqueue.4: a point is a mapping of names to values, or the word defaults or",
-        ":13: enqueue.5: mlp has no portfolio. Families with one: tabm.",
+        ":13: enqueue.5: mlp has no portfolio. Families with one: tabm. Write defaults, or points",
     ]
     lines = str(caught.value).split("\n")
     assert 6 == len(lines)
