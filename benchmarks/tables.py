@@ -187,6 +187,8 @@ def declare(name: str, seed: int, rows: int, model: str, trials: int) -> dict[st
     if trials:
         written = _recommend(declared["data"], model)
         declared |= {key: written[key] for key in RECOMMENDED if key in written}
+        if task == "regression":  # where `init` takes numbers for classes
+            declared["search_space"].pop("label_smoothing", None)
     return declared
 
 
