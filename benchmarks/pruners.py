@@ -57,6 +57,8 @@ NEEDS = {  # packages that are not ours
 }
 LIBRARIES = (*OPTUNA, "Keras Tuner Hyperband", SMAC, HEBO, ONE_EPOCH)
 OURS = tuple(f"{sampler} + {pruner}" for sampler in SAMPLERS for pruner in PRUNERS)
+OF_ENDS = " of ends"  # a bound: sampler and pruner know the end of a training after its first epoch
+BOUNDS = tuple(f"gp + {pruner}{OF_ENDS}" for pruner in ("halving", "rolling_halving", "hyperband"))
 WORKERS = (8, 64)
 ON_WORKERS = tuple(f"{pair} on {n} workers" for pair in OURS for n in WORKERS)
 FEWEST_RUNS = 8  # of a table that is worth printing
@@ -72,8 +74,9 @@ class Simulation(SimulatedStudy):
 
     def __init__(self, sampler: str, pruner: str, task: Task, seed: int, workers: int = 1) -> None:
         objectives = [{"metric": "error", "direction": "minimize"}]
-        super().__init__(sampler, pruner, objectives, seed, task.space, task.epochs)
-        self.meter, self.curve = Meter(task), task.curve
+        ours = pruner.removesuffix(OF_ENDS)
+        super().__init__(sampler, ours, objectives, seed, task.space, task.epochs)
+        self.meter, self.curve, self.is_of_ends = Meter(task), task.curve, ours != pruner
         self.curves: dict[int, np.ndarray] = {}  # of the running trials
         self.waiting: set[int] = set()  # trials at a rung
         self.brackets: list[list[int]] = [[] for _ in range(workers)]  # of each worker
@@ -102,8 +105,9 @@ class Simulation(SimulatedStudy):
         bracket.append(number)
         trial = self.history.last[number]
         epoch = trial.n_epochs
-        scores = np.atleast_1d(self.curves[number][epoch]).tolist()  # of the folds
-        self.record("epoch", trial=number, attempt=0, epoch=epoch, scores=scores, metrics={})
+        scores = np.atleast_1d(self.curves[number][epoch])  # of the folds
+        told = best_scores(self.curves[number]) if self.is_of_ends else scores
+        self.record("epoch", trial=number, attempt=0, epoch=epoch, scores=told.tolist(), metrics={})
         self.meter.train(trial.params, float(np.mean(scores)))
         if epoch + 1 == self.epochs:
             self.end(number, "COMPLETE")
@@ -124,13 +128,19 @@ class Simulation(SimulatedStudy):
         """Write a trial's result down and tell it."""
         means = self.history.last[number].mean_scores()
         best = int(np.argmin(means))
-        folds = np.atleast_1d(self.curves[number][best])
+        folds = np.array(self.history.last[number].scores[best])
         spread, fold_scores = float(folds.std()), folds.tolist() if len(folds) > 1 else None
         fields = {"score": means[best], "spread": spread, "fold_scores": fold_scores}
         self.record("result", trial=number, attempt=0, state=state, best_epoch=best, **fields)
         self.sampler.tell(self.history.last[number])
         del self.curves[number]
         next(bracket for bracket in self.brackets if number in bracket).remove(number)
+
+
+def best_scores(curve: np.ndarray) -> np.ndarray:
+    """The scores of the folds at the best epoch, shape (n_folds,)."""
+    by_epoch = curve.reshape(len(curve), -1)
+    return np.asarray(by_epoch[by_epoch.mean(axis=1).argmin()])
 
 
 def measure(row: str, task: Task, seed: int, folder: str) -> Meter:
@@ -178,7 +188,7 @@ def list_rows() -> list[str]:
     absent = [row for row, package in NEEDS.items() if find_spec(package) is None]
     if absent:
         print(f"packages are missing for {', '.join(absent)}")
-    return [row for row in (*OURS, *LIBRARIES) if row not in absent]
+    return [row for row in (*OURS, *BOUNDS, *LIBRARIES) if row not in absent]
 
 
 def make_tasks(args: argparse.Namespace) -> list[Task]:
@@ -220,9 +230,8 @@ def table(args: argparse.Namespace) -> None:
         from real_tasks import scale_regrets
 
         scale_regrets(results, trainings_file(args.results))
-    rows = [
-        row for row in (*OURS, *ON_WORKERS, *LIBRARIES) if any(key[0] == row for key in results)
-    ]
+    known = (*OURS, *BOUNDS, *ON_WORKERS, *LIBRARIES)
+    rows = [row for row in known if any(key[0] == row for key in results)]
     most = max(sum(key[0] == row for key in results) for row in rows)
     full = [row for row in rows if 2 * sum(key[0] == row for key in results) >= most]
     n_budgets = min(len(record["regret"]) for record in results.values())
