@@ -21,7 +21,7 @@ from ..events import (
     WinnerChosen,
 )
 from ..history import History
-from ..trial import TrialState, is_better
+from ..trial import Trial, TrialState, is_better
 from ..verdict import describe_members, describe_pending_comparison
 from .study_follower import describe_phase, find_phase
 from .study_status import estimate_left
@@ -50,7 +50,7 @@ class Progress:
         self.total = total
         self.done = 0
         self.states: dict[str, int] = {}
-        self.best: TrialFinished | None = None
+        self.best: Trial | None = None
         self.front = 0  # size of the Pareto front with several objectives
         self.phase = 0  # an index of PHASES
         self.running: tuple[int, int, int] | None = None  # trial, epoch, total epochs
@@ -67,6 +67,8 @@ class Progress:
         match event:
             case StudyResumed():
                 self._done_before = self.done
+            case DeclarationChanged():
+                self._find_best_again()
             case EpochFinished():
                 epochs = self._history.latest(event.trial).epochs
                 self.running = (event.trial, event.epoch + 1, epochs)
@@ -87,11 +89,19 @@ class Progress:
             return  # the earlier result stays
         else:
             self.states[replaced] -= 1
-        self.front = len(self._history.pareto_front())
         self.states[event.state] = self.states.get(event.state, 0) + 1
-        feasible = self._history.is_feasible(self._history.last[event.trial])
-        if event.state == "COMPLETE" and feasible and self._is_better(event.score):
-            self.best = event
+        if replaced is not None:
+            self._find_best_again()
+            return
+        self.front = len(self._history.pareto_front())
+        trial = self._history.last[event.trial]
+        may_win = event.trial not in self._history.outside and self._history.is_feasible(trial)
+        if event.state == "COMPLETE" and may_win and self._is_better(event.score):
+            self.best = trial
+
+    def _find_best_again(self) -> None:
+        """Find the best trial after a change of earlier results, or of which of them may win."""
+        self.best, self.front = self._history.best, len(self._history.pareto_front())
 
     def _is_better(self, score: float | None) -> bool:
         if score is None or self.best is None or self.best.score is None:
@@ -114,7 +124,7 @@ class Progress:
         parts = [f"{self.done}/{self.total} trials"]
         if self.best is not None:
             score = f"{self.best.score:.4f} ± {self.best.spread:.4f}"
-            parts.append(f"best {self._history.metric} {score} (trial {self.best.trial})")
+            parts.append(f"best {self._history.metric} {score} (trial {self.best.number})")
         if self.front:
             parts.append(f"{self.front} on the front")
         for state in ("PRUNED", "FAILED"):
@@ -141,7 +151,7 @@ class Progress:
     def format_best(self) -> str:
         """Format the best trial so far and its hyperparameters; "" before one completed."""
         best = self.best
-        return f"best: trial {best.trial} {self._format_params(best.trial)}" if best else ""
+        return f"best: trial {best.number} {self._format_params(best.number)}" if best else ""
 
     def format_running(self) -> str:
         """Format the trial that finished an epoch last; "" between trials."""

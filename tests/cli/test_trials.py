@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from hpsearch.cli import main
 from hpsearch.events import (
     DataSummary,
+    DeclarationChanged,
     EpochFinished,
     FinalistScored,
     LockedRowsRead,
@@ -143,6 +144,19 @@ def test_a_complete_trial_beyond_a_limit_says_so_where_it_ends():
     over, within = lines[-2:]
     assert over.startswith("trial 0 COMPLETE 0.5000 ± 0.1000, violates parameters <= 900 · 1/2")
     assert within.startswith("trial 1 COMPLETE 0.5000 ± 0.1000 · 2/2 trials · best ")
+
+
+def test_the_best_trial_of_the_progress_lies_in_the_edited_space():
+    progress = Progress(3)
+    progress.listen(StudyCreated(time=10**13))
+    for number, score in enumerate((0.9, 0.8)):
+        progress.listen(TrialAsked(trial=number, attempt=0, params={}, seed=1, epochs=5))
+        result = {"state": "COMPLETE", "score": score, "spread": 0.1, "trainer": "vectorized"}
+        progress.listen(TrialFinished(trial=number, attempt=0, **result))
+    assert "(trial 0)" in progress.format_headline()
+    progress.listen(DeclarationChanged(changes=[("search_space", "1", "2")], outside=[0]))
+    assert "(trial 1)" in progress.format_headline()
+    assert progress.format_best().startswith("best: trial 1 ")
 
 
 def test_every_phase_of_a_study_is_named_and_counted():
