@@ -182,17 +182,31 @@ def find_changes(
 def _changed_values(
     before: StudyCreated, now: Declaration, declared: Mapping[str, Any]
 ) -> Iterator[Change]:
-    """Compare the keys of the study file; keys newer than the journal count only if declared."""
+    """Compare the keys of the study file; keys newer than the journal count only if declared.
+
+    An option of the pruner that only one of the files declares is compared with its default.
+    """
     then = _flatten(before.resolved or resolve_defaults(before.spec))
     here = _flatten(now.resolved)
+    usual_then, usual_now = (_flatten_pruner(d.defaults) for d in (before, now))
     for key in sorted(then.keys() | here.keys()):
         is_declared = any(_is_within(key, name) or _is_within(name, key) for name in declared)
         is_news = key in then or is_declared
         is_free = key.split(".")[0] in MAY_CHANGE or key in WITHOUT_EFFECT
-        if is_free or then.get(key) == here.get(key) or not is_news:
+        was, value = then.get(key), here.get(key)
+        if was is None:
+            was = None if value is None else usual_then.get(key)
+        elif value is None:
+            value = usual_now.get(key)
+        if is_free or was == value or not is_news:
             continue
         is_default = key in here and not is_declared
-        yield Change(key, repr(then.get(key)), repr(here.get(key)), is_default)
+        yield Change(key, repr(was), repr(value), is_default)
+
+
+def _flatten_pruner(defaults: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the defaults of the pruner, by keys of the study file."""
+    return _flatten((defaults or {}).get("pruner") or {}, "pruner")
 
 
 def _is_within(key: str, section: str) -> bool:

@@ -142,6 +142,17 @@ def test_a_default_that_lies_elsewhere_is_found(
     assert expected == set(differences(before, file_of(folder)))
 
 
+def test_a_declared_option_of_the_pruner_is_compared_with_its_default(folder: Path) -> None:
+    before = journalled(file_of(folder))
+    usual = {"kind": "hyperband", "eta": 3}
+    assert [] == differences(before, file_of(folder, pruner=usual))
+    [found] = differences(before, file_of(folder, pruner={**usual, "eta": 4}))
+    assert "pruner.eta: 3 then, 4 now" == found
+    found = differences(before, file_of(folder, pruner={"kind": "asha"}))
+    assert ["pruner.kind: 'hyperband' then, 'asha' now"] == found
+    assert [] == differences(journalled(file_of(folder, pruner=usual)), file_of(folder))
+
+
 def test_a_key_that_is_newer_than_the_journal_counts_if_it_is_declared(folder: Path) -> None:
     before = journalled(file_of(folder))
     del before["resolved"]["training"]["population"]
