@@ -19,10 +19,10 @@ from .terminal import print_line
 def enqueue(
     study: str, values: tuple[str, ...], like: str | None, epochs: int | None, as_json: bool
 ) -> None:
-    """Train a trial of STUDY with these hyperparameters next, beyond its budget of trials.
+    """Train a trial of STUDY with these hyperparameters next.
 
-    Also while the study runs. Hyperparameters that are not named take Keras's defaults, or those
-    of the trial --like.
+    Also while the study runs, and if its budget of trials is spent. Hyperparameters that are not
+    named take Keras's defaults, or the values of the trial --like.
     """
     from ..reporting.terminal_tables import trial_number
     from ..spec.study_file import parse_assignments
@@ -47,13 +47,16 @@ def enqueue(
 @main.command()
 @click.argument("study", shell_complete=complete_studies)
 @click.argument("trial", shell_complete=complete_trial_numbers)
-@click.option("--epochs", type=click.IntRange(1), required=True, help="How many in all.")
+@click.option(
+    "--epochs", type=click.IntRange(1), required=True, help="Epochs in all, from the first one on."
+)
 @json_option
 def extend(study: str, trial: str, epochs: int, as_json: bool) -> None:
-    """Train TRIAL of STUDY, which has ended, on to more epochs, beyond its budget of trials.
+    """Train a complete or pruned TRIAL of STUDY for more epochs.
 
-    Also while the study runs. TRIAL is 5, trial-5 or best. It goes on from its checkpoint, or
-    from the first epoch if it has none; its new score replaces the present one.
+    Also while the study runs, and if its budget of trials is spent. TRIAL is 5, trial-5 or best.
+    It goes on from its checkpoint, or from the first epoch if it has none. Its new score replaces
+    the present one.
     """
     from ..reporting.terminal_tables import trial_number
     from ..study.steering import extend_trial
@@ -109,8 +112,8 @@ def stop(study: str, trial: str | None, as_json: bool) -> None:
 def pause(study: str, as_json: bool) -> None:
     """Pause STUDY after its running epochs, until hpsearch unpause.
 
-    Its process keeps the running trials, and its workers their memory. A paused study stays
-    paused if its process ends: hpsearch tune then waits as well.
+    Its process keeps running and keeps the running trials; its workers keep their memory. A study
+    stays paused if its process ends: the next hpsearch tune waits for hpsearch unpause, too.
     """
     from ..study.steering import pause_study
     from .study_paths import require_journal
@@ -129,7 +132,7 @@ def pause(study: str, as_json: bool) -> None:
 @click.argument("study", shell_complete=complete_studies)
 @json_option
 def unpause(study: str, as_json: bool) -> None:
-    """Continue STUDY, which hpsearch pause has paused."""
+    """Continue STUDY after hpsearch pause."""
     from ..study.steering import unpause_study
     from .study_paths import require_journal
 

@@ -59,7 +59,7 @@ def describe_outside(outside: list[int], history: History) -> str:
     if not outside:
         return f"All {total} trials lie in the edited space."
     return (
-        f"{total - len(outside)} of {total} trials lie in the edited space; the others stay in the "
-        "journal, but cannot win, and inform the sampler gp alone, if they have no value outside "
-        "the new ranges."
+        f"{total - len(outside)} of {total} trials lie in the edited space. The others stay in the "
+        "journal, but cannot win. Only the sampler gp learns from them, and only from those "
+        "without a value outside the new ranges."
     )

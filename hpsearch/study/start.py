@@ -198,7 +198,9 @@ def _make_refusal(study: str, found: list[Change], note: str, *, accept: bool) -
             ", or continue with --accept-changes: old and new trials are then ranked together, "
             "and each trial shows to which it belongs"
         )
-    elif accept:
+    if "enqueue" in others:
+        lines.append(f"To add a point to this study: hpsearch enqueue {study} NAME=VALUE.")
+    if others and accept:
         ways = f"Trials with another {', '.join(others)} cannot be ranked together. {ways}"
     made = SpecError if others else UnconfirmedChangesError
     return made("\n".join([*lines, f"{ways}."]))

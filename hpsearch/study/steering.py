@@ -43,7 +43,7 @@ def enqueue_point(
     like: int | None = None,
     epochs: int | None = None,
 ) -> Enqueued:
-    """Ask for a trial with the given hyperparameters, beyond the budget of trials.
+    """Ask for a trial with the given hyperparameters, even if the budget of trials is spent.
 
     Args:
         journal: The study's journal.

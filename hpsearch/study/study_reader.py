@@ -247,7 +247,11 @@ class LoadedStudy(StudyReader):
         return enqueue_point(self.journal, values, like=like, epochs=epochs).params
 
     def extend(self, trial: int, *, epochs: int) -> None:
-        """Train an ended trial on to `epochs` in all; its new score replaces the present one.
+        """Train a complete or pruned trial further; its new score replaces the present one.
+
+        Args:
+            trial: The trial's number; that of the best is `study.best.number`.
+            epochs: Epochs in all, from the first one on.
 
         Raises:
             JournalError: If there is no such trial, or it cannot be trained further.
