@@ -107,6 +107,7 @@ class History:
         self.names: list[str] = []  # its names so far; the last one applies
         self.changes: list[DeclarationChanged] = []
         self.outside: frozenset[int] = frozenset()  # trials outside the space as edited last
+        self.ended_outside: frozenset[int] = frozenset()  # those that had ended by that edit
         self.space_began = 0  # the first trial that was not asked for before that
         self.last_time = 0  # time of the last event, milliseconds since the epoch
         self._began = self._latest = 0  # start of the latest run, by its own clock
@@ -174,6 +175,7 @@ class History:
         measured = self._take_limits(event)
         self.outside, self.space_began = frozenset(event.outside), self.next_number
         running = {n for n in self.outside if n in self.extensions or not self.last[n].is_finished}
+        self.ended_outside = self.outside - running
         self.stop_requested -= self._stopped_by_edit
         self._stopped_by_edit = running - self.stop_requested
         self.stop_requested |= running

@@ -17,6 +17,7 @@ from ..spec.study_spec import StudySpec
 from ..trial import Trial, Value, is_score
 from .initial_trials import complete_point
 from .resolved_study import ResolvedStudy
+from .space_edit import find_point_beyond
 from .warm_start import best_point, copy_trial, load_other, read_copies
 
 MIN_TRIALS = 3  # of an earlier study
@@ -86,13 +87,14 @@ def read_earlier_studies(history: History) -> list[list[Trial]]:
 def find_outside_trials(spec: StudySpec, history: History) -> list[Trial]:
     """Find the complete trials outside an edited space that `gp` learns as an earlier study.
 
-    They are no points of the space, but have no value outside it: a hyperparameter was added or
-    removed. Empty for other samplers and several objectives, and if there are fewer than 3.
+    They have no value outside it, but a hyperparameter was added or removed. Empty for other
+    samplers and several objectives, and if there are fewer than 3.
     """
     if find_earlier_problem(spec.sampler.kind, objectives=len(history.objectives)) is not None:
         return []
-    trials = [history.last[number] for number in sorted(history.outside)]
-    complete = [t for t in trials if t.state == "COMPLETE" and is_score(t.score)]
+    trials = [history.last[number] for number in sorted(history.ended_outside)]
+    others = [t for t in trials if find_point_beyond(spec, t.params) is None]
+    complete = [t for t in others if t.state == "COMPLETE" and is_score(t.score)]
     shared = [(t, _shared_params(spec, t.params)) for t in complete]
     found = [replace(t, params=params) for t, params in shared if params]
     return found if len(found) >= MIN_TRIALS else []

@@ -19,6 +19,7 @@ from ..training.metrics import find_optimum
 from .earlier_studies import find_best_points, find_outside_trials, read_earlier_studies
 from .initial_trials import initial_points
 from .resolved_study import CheckedStudy, ResolvedStudy
+from .space_edit import find_trials_beyond
 from .warm_start import best_point, point_of, read_trials
 
 
@@ -81,7 +82,7 @@ def _make_sampler(study: ResolvedStudy, history: History) -> Sampler:
         options=spec.sampler.options,
         epochs=spec.training.epochs,
         points=initial_points(spec, [*known, *find_best_points(spec, history, earlier)]),
-        elsewhere=elsewhere,
+        elsewhere=[*elsewhere, *find_trials_beyond(spec, history)],
         earlier=[*earlier, outside] if outside else earlier,
         given=history.space_began,
         limits=history.limits,

@@ -6,8 +6,14 @@ whether a trial is a point of the new space; a new hyperparameter therefore excl
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from ..history import History
+from ..spec.search_space import Categorical, Float, Parameter
 from ..spec.study_file import StudyFile
+from ..spec.study_spec import StudySpec
+from ..trial import Trial, Value
 from .warm_start import point_of
 
 
@@ -53,6 +59,47 @@ def _require_measured(file: StudyFile, history: History) -> None:
         )
 
 
+def find_trials_beyond(spec: StudySpec, history: History) -> list[Trial]:
+    """Find the trials that an edit excludes by ranges or constraints alone, for `gp`.
+
+    They have the hyperparameters and the choices of the space, so their scores, of the same data
+    and folds, inform the study's own model. Empty for other samplers.
+    """
+    if spec.sampler.kind != "gp":
+        return []
+    trials = [history.last[number] for number in sorted(history.ended_outside)]
+    return [
+        replace(t, params=p) for t in trials if (p := find_point_beyond(spec, t.params)) is not None
+    ]
+
+
+def find_point_beyond(spec: StudySpec, params: Mapping[str, Value]) -> dict[str, Value] | None:
+    """Return the params that vary if only numbers' ranges or constraints exclude them.
+
+    None if such a number decides which others are active, or its range is a single value.
+    """
+    fixed = spec.fixed_params
+    if any(name not in params or params[name] != value for name, value in fixed.items()):
+        return None
+    point = {name: value for name, value in params.items() if name not in fixed}
+    parents = {name for p in spec.space for name in p.when}
+    inside = dict(point)
+    for p in spec.space.iter_active(point):
+        if p.name not in parents and not p.contains(point[p.name]) and _is_number_of(p, point):
+            inside[p.name] = p.value(0)
+    return point if replace(spec.space, constraints=()).why_invalid(inside) is None else None
+
+
+def _is_number_of(p: Parameter, point: Mapping[str, Value]) -> bool:
+    """Whether the value of `p` is on its scale, perhaps outside its range."""
+    value = point[p.name]
+    if isinstance(p, Categorical) or p.size == 1 or isinstance(value, bool):
+        return False
+    if not (isinstance(value, int) or (isinstance(value, float) and isinstance(p, Float))):
+        return False
+    return value > 0 or not p.log
+
+
 def describe_outside(outside: list[int], history: History) -> str:
     """Describe how many trials an edit of the space leaves."""
     total = len(history.last)
@@ -60,6 +107,6 @@ def describe_outside(outside: list[int], history: History) -> str:
         return f"All {total} trials lie in the edited space."
     return (
         f"{total - len(outside)} of {total} trials lie in the edited space. The others stay in the "
-        "journal, but cannot win. Only the sampler gp learns from them, and only from those "
-        "without a value outside the new ranges."
+        "journal, but cannot win. Only the sampler gp learns from them, and not from those with a "
+        "choice that was removed."
     )

@@ -84,6 +84,7 @@ def test_a_trial_that_was_running_outside_is_stopped(path):
         search(path, trials=3, epochs=9, listeners=[kill_after(5)])
     outside = edit(path, SearchSpace((Categorical("kind", ("c",)),)))
     assert [0] == outside
+    assert set() == load_history(path).ended_outside
     history = search(path, trials=3, epochs=9, space=NARROW)
     assert ["PRUNED", "COMPLETE", "COMPLETE"] == [t.state for t in history.trials]
 

@@ -1,6 +1,7 @@
 """Map the values of one parameter to coordinates.
 
 An ordered axis runs from 0 to 1 on the parameter's own scale; an unordered one counts its choices.
+A number outside the range, of a trial from before the range was narrowed, is below 0 or above 1.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from optuna.distributions import (
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _ENUMERABLE = 4096  # axes with at most this many values are listed
+_ROUNDING = 1e-9  # of coordinates
 
 
 class Axis(Protocol):
@@ -37,7 +39,7 @@ class Axis(Protocol):
         ...
 
     def encode(self, value: Any) -> float:
-        """Return the coordinate of `value`, clipped to the axis."""
+        """Return the coordinate of `value`; below 0 or above 1 for a number outside the range."""
         ...
 
     def decode(self, coordinate: float) -> Any:
@@ -68,8 +70,7 @@ class ContinuousAxis:
         low, high = self._transform(self.low), self._transform(self.high)
         if not high > low:
             return 0.0
-        clipped = min(max(float(value), self.low), self.high)
-        return (self._transform(clipped) - low) / (high - low)
+        return (self._transform(float(value)) - low) / (high - low)
 
     def decode(self, coordinate: float) -> Any:
         low, high = self._transform(self.low), self._transform(self.high)
@@ -99,6 +100,7 @@ class OrderedAxis:
     positions: Array  # shape (size,), ascending from 0 to 1
     edges: Array  # quantiles between the values, shape (size - 1,)
     indices: Mapping[Any, float]  # value -> position
+    scale: ContinuousAxis | None = None  # for numbers that are not listed
     choices: int = 0
 
     @property
@@ -110,11 +112,12 @@ class OrderedAxis:
         place = self.indices.get(value)
         if place is not None:
             return place
-        try:  # rounded, or from an earlier range
-            distances = [abs(v - value) for v in self.values]
+        try:
+            nearest = float(self.positions[int(np.argmin([abs(v - value) for v in self.values]))])
+            exact = nearest if self.scale is None else self.scale.encode(value)
         except TypeError:
             raise ValueError(f"{value!r} is none of {self.values}") from None
-        return float(self.positions[int(np.argmin(distances))])
+        return nearest if abs(exact - nearest) < _ROUNDING else exact
 
     def decode(self, coordinate: float) -> Any:
         return self.values[int(np.argmin(np.abs(self.positions - coordinate)))]
@@ -212,12 +215,15 @@ def _is_number(value: Any) -> bool:
 
 
 def _ordered_axis_at(
-    values: tuple[Any, ...], positions: Array, edges: Array | None = None
+    values: tuple[Any, ...],
+    positions: Array,
+    edges: Array | None = None,
+    scale: ContinuousAxis | None = None,
 ) -> OrderedAxis:
     if edges is None:
         edges = np.arange(1, len(values)) / len(values)
     places = dict(zip(values, map(float, positions), strict=True))
-    return OrderedAxis(values, positions, edges, places)
+    return OrderedAxis(values, positions, edges, places, scale)
 
 
 def _ordered_axis(values: tuple[Any, ...], *, log: bool) -> OrderedAxis:
@@ -226,9 +232,10 @@ def _ordered_axis(values: tuple[Any, ...], *, log: bool) -> OrderedAxis:
     raw = np.array(values, float)
     scaled = np.log(raw) if log else raw
     positions = (scaled - scaled[0]) / (scaled[-1] - scaled[0])
+    scale = ContinuousAxis(values[0], values[-1], log, whole=False)
     if not log:
-        return _ordered_axis_at(values, positions)
+        return _ordered_axis_at(values, positions, scale=scale)
     # As Optuna draws log integers: each covers half a unit on either side.
     borders = np.log(np.concatenate([raw - 0.5, raw[-1:] + 0.5]))
     edges = (borders - borders[0]) / (borders[-1] - borders[0])
-    return _ordered_axis_at(values, positions, edges[1:-1])
+    return _ordered_axis_at(values, positions, edges[1:-1], scale)

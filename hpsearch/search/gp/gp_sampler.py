@@ -50,7 +50,8 @@ class GaussianProcessSampler(BaseSampler):
     that the cost of an ask does not grow with their number. In a conditional space, half of the
     proposals beside an earlier trial are given up for the branch with the fewest trials.
     Pruned and failed trials are used (see `observations.collect_observations`). No point is tried
-    twice.
+    twice. Trials with numbers outside their ranges, or that are not feasible, inform the model, but
+    are not improved on.
 
     A suggestion depends only on the seed, the trial's number and the other trials: a study that
     is stopped and continued with a new sampler equals one that never stopped.
@@ -195,7 +196,8 @@ class GaussianProcessSampler(BaseSampler):
             weights = by.dirichlet(np.ones(len(maximize))).tolist()
         seen = self._observe(known, maximize, weights)
         point, model, n_known = None, None, len(seen) + len(known.pending)
-        if len(seen) >= MIN_OBSERVATIONS and n_known >= self._informed_start:
+        is_within = any(n not in known.outside for n in known.points)
+        if is_within and len(seen) >= MIN_OBSERVATIONS and n_known >= self._informed_start:
             model = seen.fit(space, self._fit_earlier(space))
         if model is not None and (n_known >= self._start or model.is_informed):
             if is_crowd:
@@ -216,7 +218,7 @@ class GaussianProcessSampler(BaseSampler):
     ) -> _KnownTrials:
         """Encode the points of all trials except `asking`, each once.
 
-        Points outside the space are left out.
+        Points that cannot be encoded are left out.
         """
         if space is not self._encoded_space:
             self._encoded_space, self._encoded, self._batch = space, {}, None
@@ -243,7 +245,7 @@ class GaussianProcessSampler(BaseSampler):
             is_running = t.state == TrialState.RUNNING
             entry = encoded.get(key)
             if entry is None or entry.n_params != len(t.params):
-                entry = _encode_point(space, t.params)
+                entry = _encode_point(space, t.params, self._is_feasible)
             self._encoded[key] = entry
             if not is_running and t.state.is_finished():
                 known.ended[key] = t
@@ -253,6 +255,8 @@ class GaussianProcessSampler(BaseSampler):
                     known.pending.append(entry.point)
                 else:
                     known.points[t.number] = entry.point
+                    if entry.is_outside:
+                        known.outside.add(t.number)
 
     def _observe(
         self, known: _KnownTrials, maximize: Sequence[bool], weights: Sequence[float]
@@ -264,7 +268,9 @@ class GaussianProcessSampler(BaseSampler):
         weighed = () if has_model_each(len(maximize)) else tuple(weights)
         if (seen := self._observed.get(weighed)) is None:
             trials, points = list(known.ended.values()), known.points
-            seen = observe_study(trials, points, maximize=maximize, weights=weights)
+            seen = observe_study(
+                trials, points, maximize=maximize, weights=weights, outside=known.outside
+            )
             self._observed[weighed] = seen
         return seen
 
@@ -298,8 +304,9 @@ class _EncodedPoint:
     """A trial's point in the space."""
 
     n_params: int  # of the trial so far; a running one may get more
-    point: Array | None  # shape (n_parameters,); None: outside the space
+    point: Array | None  # shape (n_parameters,); None: it has none
     key: bytes = b""
+    is_outside: bool = False  # it may not be proposed
 
 
 @dataclass(slots=True)
@@ -309,6 +316,7 @@ class _KnownTrials:
     n_trials: int  # with the one that was asked for
     ended: dict[object, FrozenTrial] = field(default_factory=dict)  # by their keys
     points: dict[int, Array] = field(default_factory=dict)  # by number, of those not running
+    outside: set[int] = field(default_factory=set)  # of `points`, those that may not be proposed
     pending: list[Array] = field(default_factory=list)  # points of running trials
     taken: set[bytes] = field(default_factory=set)  # keys of all points
 
@@ -320,16 +328,22 @@ class _KnownTrials:
         return len(trials) == self.n_trials + 1
 
 
-def _encode_point(space: ModelSpace, params: Mapping[str, Any]) -> _EncodedPoint:
+def _encode_point(
+    space: ModelSpace,
+    params: Mapping[str, Any],
+    is_feasible: Callable[[ModelSpace, Array], bool],
+) -> _EncodedPoint:
     if not params:
         return _EncodedPoint(0, None)
     try:
         point = space.encode(params)
     except (TypeError, ValueError):
         return _EncodedPoint(len(params), None)
-    return _EncodedPoint(
-        len(params), point, space.keys(point[None, :], space.active(point[None, :]))[0]
-    )
+    if not space.is_comparable(point):
+        return _EncodedPoint(len(params), None)
+    key = space.keys(point[None, :], space.active(point[None, :]))[0]
+    is_outside = not (space.contains(point) and is_feasible(space, point))
+    return _EncodedPoint(len(params), point, key, is_outside)
 
 
 def _other_trials(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:

@@ -16,6 +16,8 @@ from optuna.distributions import BaseDistribution
 from .axes import Array, Axis, OrderedAxis, UnorderedAxis, make_axis
 from .axis_priors import make_axis_prior
 
+_MAX_ARC = 1.5  # coordinates of a conditional number, around the middle; pi / 2 are a half circle
+
 
 @dataclass(frozen=True, slots=True)
 class ModelParameter:
@@ -165,6 +167,21 @@ class ModelSpace:
     def snap(self, points: Array) -> Array:
         """Return the nearest points whose coordinates all belong to values."""
         return np.stack([a.snap(points[:, j]) for j, a in enumerate(self.axes)], axis=1)
+
+    def contains(self, point: Array) -> bool:
+        """Whether all coordinates of one point, shape (n_parameters,), belong to values."""
+        return bool(np.allclose(self.snap(point[None, :])[0], point, rtol=0, atol=1e-9))
+
+    def is_comparable(self, point: Array) -> bool:
+        """Whether distances from one point, shape (n_parameters,), grow with its coordinates.
+
+        A conditional number is on an arc, which far outside the range goes round the circle (see
+        `kernel`).
+        """
+        bent = np.array([g >= 0 for g in self.groups]) & np.array(
+            [axis.choices == 0 for axis in self.axes]
+        )
+        return bool((np.abs(point[bent] - 0.5) <= _MAX_ARC / 2).all())
 
     def keys(self, points: Array, active: Array) -> list[bytes]:
         """Return a key per point, equal if all active parameters are equal."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -165,6 +165,7 @@ class StudyObservations:
     trials: Sequence[FrozenTrial]  # within the space
     points: Mapping[int, Array]  # their coordinates, shape (n_parameters,) each, by number
     outputs: Sequence[Sequence[Observation]]  # per model of the objectives
+    outside: Collection[int] = ()  # trials that inform the models, but are not improved on
     model: StudyModel | None = None
 
     def __len__(self) -> int:
@@ -200,8 +201,10 @@ class StudyObservations:
         ]
         limits = tuple(limit for limit in found if limit)
         if len(outputs) == 1 and not limits:
-            return StudyModel(space, tuple(outputs), (), outputs[0].points)
-        done = (t for t in self.trials if t.state == TrialState.COMPLETE and t.params)
+            inside = [o.number not in self.outside for o in outputs[0].observations]
+            return StudyModel(space, tuple(outputs), (), outputs[0].points[inside])
+        within = (t for t in self.trials if t.number not in self.outside)
+        done = (t for t in within if t.state == TrialState.COMPLETE and t.params)
         good = [points[t.number] for t in done if all(v <= 0 for v in t.constraints.values())]
         return StudyModel(space, tuple(outputs), limits, np.array(good).reshape(-1, len(space)))
 
@@ -212,6 +215,7 @@ def observe_study(
     *,
     maximize: Sequence[bool],
     weights: Sequence[float],
+    outside: Collection[int] = (),
 ) -> StudyObservations:
     """Collect the observations of ended trials.
 
@@ -220,12 +224,13 @@ def observe_study(
         points: Coordinates, shape (n_parameters,) each, by number.
         maximize: Whether each objective is maximized.
         weights: Weights of the objectives, where one model has all of them.
+        outside: See `StudyObservations`.
     """
     within = [t for t in trials if t.number in points]
     if has_model_each(len(maximize)):
-        return StudyObservations(within, points, collect_objectives(within, maximize))
+        return StudyObservations(within, points, collect_objectives(within, maximize), outside)
     combined = collect_observations(within, maximize=maximize, weights=weights)
-    return StudyObservations(within, points, [combined])
+    return StudyObservations(within, points, [combined], outside)
 
 
 def has_model_each(n_objectives: int) -> bool:
