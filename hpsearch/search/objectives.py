@@ -63,7 +63,7 @@ def values_after_epoch(
         return None
     before = trial.epoch_values[-1] if trial.epoch_values else [None] * len(objectives)
     score, best = mean([float(s) for s in report.scores]), before[0]
-    is_best = best is None or is_better(score, best, objectives[0][1])
+    is_best = best is None or not is_score(best) or is_better(score, best, objectives[0][1])
     values: list[float | None] = []
     for (name, _), known in zip(objectives, before, strict=True):
         if name in COSTS:

@@ -1,14 +1,19 @@
 """Pruners of trials with several objectives, on known values."""
 
+import math
+
+import numpy as np
 import pytest
 import synthetic
 
 from hpsearch.errors import SpecError
 from hpsearch.history import History
+from hpsearch.search.objectives import values_after_epoch
 from hpsearch.search.pruners import SEVERAL_OBJECTIVES, make_pruner
 from hpsearch.search.pruners.rungs import rank_trials
 from hpsearch.spec.study_file import load_dict
 from hpsearch.study.validation import check_study
+from hpsearch.trial import EpochReport
 
 OBJECTIVES = [
     {"metric": "roc_auc", "direction": "maximize"},
@@ -44,6 +49,22 @@ def test_asha_continues_the_front_and_prunes_what_is_dominated():
 def test_an_objective_that_is_not_known_of_every_trial_does_not_count():
     assert set() == pruned("asha", (0.9, 10, 2.0), (0.8, 20, 1.0))
     assert {1} == pruned("asha", (0.9, 10, 2.0), (0.8, 20, None))
+
+
+def test_a_trial_with_a_value_that_is_not_a_number_is_behind_all_others():
+    best, dominated = (0.9, 10, 1.0), (0.8, 20, 2.0)
+    assert {1, 2} == pruned("asha", best, dominated, (math.nan, 1, 0.5))
+    assert {1, 2} == pruned("asha", best, dominated, (0.95, 1, -math.inf))
+    history = at_rung((math.nan, 1, 0.5), dominated, best, (0.7, 5, math.inf))
+    assert [2, 1] == rank_trials(history.trials, RUNG, history)[:2]
+
+
+def test_a_first_score_that_is_not_a_number_does_not_stay_the_best():
+    history = at_rung((math.nan, 10, 1.0))
+    (trial,) = history.trials
+    report = EpochReport(0, RUNG, np.array([0.7]), {"val/roc_auc": np.array([0.7])})
+    after = values_after_epoch(trial, report, history.objectives)
+    assert [0.7, 10, 1.0] == after
 
 
 def test_a_few_that_dominate_a_trial_among_many_do_not_end_it():

@@ -76,15 +76,20 @@ def _costs_after(
     """Return the numbers of the trials that have reached `epochs`, ascending, and their values.
 
     The values, shape (n_trials, n_objectives), are of the objectives that are known of all these
-    trials; smaller is better.
+    trials; smaller is better. A trial with a value that is not finite has infinite ones, so that it
+    is behind all others.
     """
     found = {t.number: _values_after(t, epochs) for t in sorted(trials, key=lambda t: t.number)}
     known = {number: values for number, values in found.items() if values is not None}
-    values = np.array(list(known.values()), float).reshape(-1, len(history.objectives))
-    costs = -np.column_stack(
-        [orient(values[:, index], d) for index, (_, d) in enumerate(history.objectives)]
-    )
-    return list(known), costs[:, np.isfinite(costs).all(axis=0)]
+    values = np.array(list(known.values()), object).reshape(-1, len(history.objectives))
+    columns = [
+        -orient(column.astype(float), direction)
+        for column, (_, direction) in zip(values.T, history.objectives, strict=True)
+        if None not in column.tolist()
+    ]
+    costs = np.column_stack(columns) if columns else np.zeros((len(known), 0))
+    costs[~np.isfinite(costs).all(axis=1)] = np.inf
+    return list(known), costs
 
 
 def _values_after(trial: Trial, epochs: int) -> Sequence[float | None] | None:
