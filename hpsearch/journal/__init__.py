@@ -4,13 +4,14 @@ A line is `<crc32 of the rest, 8 hex digits> <JSON>\\n`; `events.py` defines the
 `event_codec.py` their encoding. A torn last line is one that a crash cut short.
 """
 
-from .lines import encode_line, is_sound
+from .lines import START_OVER, encode_line, is_sound
 from .ownership import find_owner, take_lock
 from .reader import Page, read_page, redacted_text, stream_records, stream_scores
 from .salvage import Salvage, SoundLine, find_missing_line, salvage_records
 from .writer import Journal
 
 __all__ = [
+    "START_OVER",
     "Journal",
     "Page",
     "Salvage",

@@ -12,6 +12,8 @@ from ..errors import JournalError, describe_os_error
 from ..event_codec import FormatError, IncompleteError, NewerFormatError, decode_event
 from ..events import Event
 
+START_OVER = "start over with --fresh"  # remedy of errors for a study that is to be run
+
 
 def encode_line(text: bytes) -> bytes:
     """Encode an event's JSON as a journal line."""
@@ -42,7 +44,7 @@ def decode_line(text: bytes, path: Path) -> Event:
     except IncompleteError as error:
         raise JournalError(
             f"study {path.parent.name}: {error}: another version of hpsearch wrote it. Continue "
-            "with that version, or start over with --fresh."
+            f"with that version, or {START_OVER}."
         ) from None
     except FormatError as error:
         raise JournalError(
@@ -121,5 +123,5 @@ def format_remedy(path: Path) -> str:
     """Say how a damaged journal is restored."""
     return (
         "Restore the file from the study's run in MLflow, save what can be saved with "
-        f"`hpsearch doctor --repair {path.parent.name}`, or start over with --fresh."
+        f"`hpsearch doctor --repair {path.parent.name}`, or {START_OVER}."
     )

@@ -13,6 +13,7 @@ from typing import Any, cast
 from ..errors import JournalError
 from ..events import StudyCreated, WarmStart, WarmStartTrial
 from ..history import History, load_condensed_history
+from ..journal import START_OVER
 from ..spec.function_reference import is_reference, resolve_reference
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
@@ -68,7 +69,8 @@ def load_other(file: StudyFile, journal: Path, name: str) -> History:
     try:
         return load_condensed_history(path)
     except JournalError as error:
-        raise file.make_error("warm_start", str(error)) from None
+        message = str(error).replace(START_OVER, f"leave {name} out")  # --fresh is for this study
+        raise file.make_error("warm_start", message) from None
 
 
 def note_missing_studies(spec: StudySpec, root: Path) -> list[str]:

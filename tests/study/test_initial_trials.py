@@ -9,7 +9,7 @@ import synthetic
 from hpsearch.errors import SpecError
 from hpsearch.events import Objective, StudyCreated
 from hpsearch.history import load_history
-from hpsearch.journal import Journal, read_page
+from hpsearch.journal import Journal, encode_line, read_page
 from hpsearch.spec.study_file import load_dict, load_file
 from hpsearch.study.earlier_studies import (
     collect_earlier_studies,
@@ -269,6 +269,21 @@ def test_scores_of_a_metric_whose_code_was_edited_are_refused(tmp_path):
 def test_a_study_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(SpecError, match=r"warm_start: there is no study 'other' below .* no other"):
         warm(tmp_path / "new" / "journal.jsonl")
+
+
+def test_a_damaged_study_is_to_be_repaired_or_left_out(tmp_path):
+    journal = other_study(tmp_path)
+    other = tmp_path / "other" / "journal.jsonl"
+    content = other.read_bytes()
+    other.write_bytes(content.replace(b'"epochs"', b'"epoch5"', 1))
+    with pytest.raises(SpecError) as refused:
+        warm(journal)
+    assert str(refused.value).endswith("`hpsearch doctor --repair other`, or leave other out.")
+    first, second, *rest = content.split(b"\n")
+    second = encode_line(second[9:].replace(b'"epochs"', b'"epoch5"'))
+    other.write_bytes(first + b"\n" + second + b"\n".join(rest))
+    with pytest.raises(SpecError, match=r"Continue with that version, or leave other out\."):
+        warm(journal)
 
 
 @pytest.mark.parametrize(
