@@ -71,19 +71,22 @@ def describe_training(study: CheckedStudy) -> str:
     machine = devices.detect_machine(trainer)
     _, threads = divide_machine(machine, study.spec.execution, trainer)
     population = population_of(study, trainer, threads=threads)
-    text = describe_population(population, trainer=trainer, threads=threads)
+    pruner = study.pruner_kind
+    text = describe_population(population, trainer=trainer, threads=threads, pruner=pruner)
     return f"population: {text or 'one trial at a time'}"
 
 
-def describe_population(population: int, *, trainer: str, threads: int) -> str:
+def describe_population(population: int, *, trainer: str, threads: int, pruner: str) -> str:
     """Describe how many trials train at once; empty for one.
 
     Examples:
-        >>> describe_population(2, trainer="vectorized", threads=8)
+        >>> describe_population(2, trainer="vectorized", threads=8, pruner="asha")
         '2 trials at once on the 8 threads of a worker'
     """
     if population == 1:
         return ""
+    if pruner == "fold_race":
+        return f"{population} trials of a worker one after another"
     if trainer == "keras_fit":
         return f"{population} trials take turns, no faster than one after another"
     if has_accelerator():

@@ -166,7 +166,12 @@ class WorkerPool:
         for text in (
             describe_backend(trainer),
             describe_precision(problem.precision, on_accelerator=has_accelerator()),
-            describe_population(population, trainer=trainer, threads=self.threads),
+            describe_population(
+                population,
+                trainer=trainer,
+                threads=self.threads,
+                pruner=self._study.pruner_kind,
+            ),
         ):
             reason += f"; {text}" if text else ""
         if trainer != self.trainer:

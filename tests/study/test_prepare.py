@@ -1,5 +1,6 @@
 """Preparation of the problem shared by all trials."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -106,9 +107,10 @@ def test_several_trials_are_compiled_ahead_where_no_result_changes_them(
 def test_a_population_of_keras_fit_is_said_to_take_turns() -> None:
     from hpsearch.study.population import describe_population
 
-    said = describe_population(4, trainer="keras_fit", threads=2)
-    assert "4 trials take turns, no faster than one after another" == said
-    assert "" == describe_population(1, trainer="keras_fit", threads=2)
+    said = partial(describe_population, trainer="keras_fit", threads=2)
+    assert "4 trials take turns, no faster than one after another" == said(4, pruner="asha")
+    assert "4 trials of a worker one after another" == said(4, pruner="fold_race")
+    assert "" == said(1, pruner="fold_race")
 
 
 def test_convergence_without_an_error_over_folds_is_refused() -> None:
