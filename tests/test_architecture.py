@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1] / "hpsearch"
 MAY_USE = {
     "redaction": set(),
     "errors": {"redaction"},
+    "python_errors": {"errors"},
     "gc_pause": set(),
     "fault_injection": {"errors"},
     "compat": set(),

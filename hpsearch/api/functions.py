@@ -9,6 +9,7 @@ from typing import Any
 
 from ..data.folds import GivenFolds
 from ..errors import DataError
+from ..python_errors import speaks_python
 from ..reporting.progress import guard_listener
 from ..search.event_writer import Listener
 from ..study import in_use, nested_cv, study_reader
@@ -20,7 +21,6 @@ from ..study.tune import Declared, load_spec
 from ..study.tune import tune as tune_study
 from .display import make_display
 from .interruption import Interrupt
-from .python_errors import speaks_python
 
 load = speaks_python(study_reader.load)
 check = speaks_python(check_study)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import JournalError, PromotionError
 from ..events import CURVES
 from ..history import History, load_condensed_history, load_history
+from ..python_errors import speaks_python
 from ..redaction import redact
 from ..tracking.store import find_journal, list_journals, study_folder
 from ..trial import Trial
@@ -225,6 +226,7 @@ class LoadedStudy(StudyReader):
         """Return the winner, or the best trial so far; None before one completed."""
         return self.history.winning_trial()
 
+    @speaks_python
     def enqueue(
         self, values: Mapping[str, Any], *, like: int | None = None, epochs: int | None = None
     ) -> Mapping[str, Any]:
@@ -246,6 +248,7 @@ class LoadedStudy(StudyReader):
 
         return enqueue_point(self.journal, values, like=like, epochs=epochs).params
 
+    @speaks_python
     def extend(self, trial: int, *, epochs: int) -> None:
         """Train a complete or pruned trial further; its new score replaces the present one.
 
@@ -260,6 +263,7 @@ class LoadedStudy(StudyReader):
 
         extend_trial(self.journal, trial, epochs)
 
+    @speaks_python
     def pause(self) -> None:
         """Train nothing after the running epochs, until `unpause`.
 
@@ -270,6 +274,7 @@ class LoadedStudy(StudyReader):
 
         pause_study(self.journal)
 
+    @speaks_python
     def unpause(self) -> None:
         """Continue after `pause`.
 
@@ -280,6 +285,7 @@ class LoadedStudy(StudyReader):
 
         unpause_study(self.journal)
 
+    @speaks_python
     def stop(self, trial: int | None = None) -> None:
         """Stop a trial after its current epoch, or the process that runs the study.
 

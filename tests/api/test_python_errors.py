@@ -7,13 +7,15 @@ from pathlib import Path
 import pytest
 
 import hpsearch
-from hpsearch.api.python_errors import to_python
-from hpsearch.errors import PromotionError, SpecError
+from hpsearch.errors import JournalError, PromotionError, SpecError
+from hpsearch.python_errors import to_python
+from tests import synthetic
 
 ROOT = Path(hpsearch.__file__).parent
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 # Modules whose options are those of a command that has no function, or of another program.
 COMMANDS = {
+    "python_errors.py",  # the options that it replaces
     "study/init/wizard.py",
     "study/init/forecast_proposal.py",
     "reporting/trial_export.py",
@@ -100,6 +102,10 @@ def test_no_message_of_a_function_names_an_option(file, text):
         ),
         ("Correct --tracking-uri, or leave it out", "Correct tracking_uri, or leave it out"),
         ("Name another with --study NAME, or", 'Name another with overrides=["study=NAME"], or'),
+        (
+            "`hpsearch enqueue s --like 3 --epochs 9`",
+            'hpsearch.load("s").enqueue({}, like=3, epochs=9)',
+        ),
         ("`hpsearch tune SPEC --fresh` begins", "`hpsearch tune SPEC --fresh` begins"),
     ],
 )
@@ -115,6 +121,21 @@ def test_the_functions_speak_python(tmp_path):
         hpsearch.check(given, overrides=["units"])
     with pytest.raises(PromotionError, match=r"^confidence: "):
         hpsearch.promote("wine", "wine", confidence=2, root=tmp_path)
+
+
+def test_a_study_whose_trial_cannot_be_extended_names_the_call_that_trains_another(tmp_path):
+    folder = tmp_path / "mlruns" / "studies" / "churn"
+    folder.mkdir(parents=True)
+    records = [r for r in synthetic.study(3, epochs=4) if r["event"] != "final"]
+    for record in records:
+        if record["event"] == "asked":
+            record["params"]["schedule"] = "cosine"
+    synthetic.write(folder / "journal.jsonl", records)
+    study = hpsearch.load("churn", tmp_path)
+    with pytest.raises(JournalError, match="As another trial, from its first epoch: ") as refused:
+        study.extend(0, epochs=9)
+    call = str(refused.value).rpartition(": ")[2]
+    assert 'hpsearch.load("churn").enqueue({}, like=0, epochs=9)' == call
 
 
 def test_a_notebook_shows_an_error_as_its_message():

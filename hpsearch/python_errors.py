@@ -11,13 +11,24 @@ from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from ..errors import HpsearchError
+from .errors import HpsearchError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _VALUE = r"((?:[\w.]+=)?[^\s,;:.]+(?:\.[^\s,;:.]+)*)"  # value of an option
-# Texts of messages, and their replacements in Python. Commands in backquotes are unchanged.
+# Commands of messages that have a function.
+_COMMANDS: tuple[tuple[str, str], ...] = (
+    (
+        r"`hpsearch enqueue (\S+) --like (\d+) --epochs (\d+)`",
+        r'hpsearch.load("\1").enqueue({}, like=\2, epochs=\3)',
+    ),
+    (
+        r"`hpsearch enqueue (\S+) --like (\d+) epochs=(\d+)`",
+        r'hpsearch.load("\1").enqueue({"epochs": \3}, like=\2)',
+    ),
+)
+# Texts of messages, and their replacements in Python. Other commands in backquotes are unchanged.
 _REPLACEMENTS: tuple[tuple[str, str], ...] = (
     (r"^--set ([^\s=:]+)(=\S*)?: ", r"overrides: \1\2: "),  # location of the mistake
     (rf"--set {_VALUE}", r'overrides=["\1"]'),
@@ -49,6 +60,8 @@ def to_python(message: str) -> str:
 
 
 def _convert_line(line: str) -> str:
+    for found, instead in _COMMANDS:
+        line = re.sub(found, instead, line)
     parts = _COMMAND.split(line)  # every second one is a command
     for index in range(0, len(parts), 2):
         for found, instead in _REPLACEMENTS:
