@@ -83,7 +83,7 @@ def stop(study: str, trial: str | None, as_json: bool) -> None:
     """Stop TRIAL of STUDY after its current epoch, or the process that runs STUDY.
 
     TRIAL is 5 or trial-5. A stopped trial is pruned. A stopped process lets its running trials
-    finish, as after Ctrl-C; hpsearch tune continues the study.
+    finish, however long they take; hpsearch tune continues the study.
     """
     from ..journal.inbox import post_stop
     from ..reporting.terminal_tables import trial_number

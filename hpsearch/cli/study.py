@@ -84,7 +84,7 @@ def _make_setting(key: str) -> Callable[[click.Context, click.Parameter, Any], s
     help="Write TensorBoard's event files below this folder as well.",
 )
 @json_option
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@click.option("--quiet", is_flag=True, help="Show neither progress nor the result.")
 def tune(
     spec: Path,
     timeout: float | None,
@@ -182,7 +182,7 @@ def _uri_option(tracking_uri: str | None) -> str:
     "--offline", is_flag=True, help="Do not use MLflow now; `hpsearch sync` sends the study later."
 )
 @json_option
-@click.option("--quiet", is_flag=True, help="Show no progress.")
+@click.option("--quiet", is_flag=True, help="Show neither progress nor the result.")
 def nested(
     spec: Path,
     folds: int,

@@ -51,7 +51,7 @@ class Inbox:
         return found
 
     def is_stop_requested(self) -> bool:
-        """Whether the run should stop, as after Ctrl-C."""
+        """Whether the run should stop when its running trials have finished."""
         return self._stop.exists()
 
     def forget_stop(self) -> None:
@@ -83,7 +83,7 @@ def post_request(journal: Path, request: Request) -> bool:
 
 
 def post_stop(journal: Path) -> str:
-    """Ask the process that runs the study to stop, as Ctrl-C does; returns which it is.
+    """Ask the process that runs the study to stop after its running trials; returns which it is.
 
     Raises:
         JournalError: If no process runs it.

@@ -90,6 +90,8 @@ def _run_state(follower: StudyFollower) -> RunState:
 def _describe_phase(follower: StudyFollower, state: RunState) -> str:
     if state == "finished":
         return "finished"
+    if state == "stopped" and follower.history.is_paused and not follower.phase:
+        return "stopped and paused: hpsearch unpause, then tune"
     text = describe_phase(follower.phase, follower.history)
     return text if state == "running" else f"stopped in {text}"
 

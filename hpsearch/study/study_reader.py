@@ -287,7 +287,7 @@ class LoadedStudy(StudyReader):
 
     @speaks_python
     def stop(self, trial: int | None = None) -> None:
-        """Stop a trial after its current epoch, or the process that runs the study.
+        """Stop a trial after its current epoch, or the run after its running trials.
 
         Raises:
             JournalError: If the trial has ended, or no process runs the study.

@@ -78,6 +78,9 @@ def test_the_terminal_tells_phase_running_trials_queue_rungs_cost_and_the_end(jo
     journal.write_until("epoch", 5, 1)
     follower = StudyFollower(journal.path)
     assert "stopped in phase 1 of 6: search" in view(follower)
+    follower.history.is_paused = True
+    assert "stopped and paused: hpsearch unpause, then tune" in view(follower)
+    follower.history.is_paused = False
     assert "Stopped: 5 of 8 trials have ended; hpsearch tune continues it." in view(follower)
     lock = take_lock(journal.path)
     try:
