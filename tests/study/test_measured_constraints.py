@@ -9,10 +9,12 @@ from sklearn.datasets import load_wine
 import hpsearch
 from hpsearch.answers.from_journal import describe_trial
 from hpsearch.errors import SpecError, TrainingError
-from hpsearch.history import load_history
+from hpsearch.events import StudyCreated, TrialAsked, TrialFinished
+from hpsearch.history import History, load_history
 from hpsearch.reporting.terminal_tables import trial_details
 from hpsearch.spec.study_file import load_dict
 from hpsearch.study.validation import check_study
+from hpsearch.study.winner.selection import best_trial
 from hpsearch.training.metrics import find_optimum
 from hpsearch.trial import Limit
 
@@ -27,6 +29,21 @@ SPEC = {
     "budget": {"trials": 3},
     "selection": {"finalists": 0},
 }
+
+
+def test_who_has_no_winner_is_told_of_the_best_pruned_trial_within_the_limits():
+    history = History()
+    history.apply(StudyCreated(study="s", limits=[Limit("parameters", 70, is_upper=True)]))
+    states = ("COMPLETE", 0.9, 71), ("PRUNED", 0.5, 60), ("PRUNED", 0.7, 50), ("PRUNED", 0.8, 90)
+    for number, (state, score, parameters) in enumerate(states):
+        history.apply(TrialAsked(trial=number, attempt=0, params={}, seed=1, epochs=9))
+        result = {"state": state, "score": score, "spread": 0.1, "trainer": "vectorized"}
+        result["measured"] = {"parameters": parameters}
+        history.apply(TrialFinished(trial=number, attempt=0, **result))
+    with pytest.raises(
+        TrainingError, match=r"complete trial 2, .*`hpsearch extend s 2 --epochs 9`"
+    ):
+        best_trial(history)
 
 
 @pytest.mark.usefixtures("inline_workers")

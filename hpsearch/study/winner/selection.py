@@ -150,6 +150,20 @@ def _explain_infeasible(history: History, broken: Sequence[Trial]) -> str:
         f"none of the {len(broken)} complete trials satisfies {texts}, so there is no winner. The "
         f"closest, trial {closest.number}, has {known or 'no measurement'}. Edit constraints or "
         "the search space and run tune again (it keeps the trials), or raise budget.trials"
+        f"{_suggest_pruned(history)}"
+    )
+
+
+def _suggest_pruned(history: History) -> str:
+    """Suggest to extend the best pruned trial that satisfies the constraints; "" without one."""
+    pruned = [t for t in history.trials if t.state == "PRUNED" and t.number not in history.outside]
+    within = [t for t in pruned if history.is_feasible(t) and is_score(t.score)]
+    if not within:
+        return ""
+    best = max(within, key=lambda t: orient(t.score or 0.0, history.direction))
+    return (
+        f". Or complete trial {best.number}, the best of those that satisfy it and were pruned: "
+        f"`hpsearch extend {history.name} {best.number} --epochs {best.epochs}`, then tune"
     )
 
 
