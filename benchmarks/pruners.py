@@ -196,11 +196,12 @@ def make_tasks(args: argparse.Namespace) -> list[Task]:
     if args.tasks == "real":
         from real_tasks import OBJECTIVES, real_task  # seconds, for Keras
 
-        return [real_task(name, trainings_file(args.results)) for name in OBJECTIVES]
-    tables = args.tables or Path(os.environ["HPSEARCH_DATA"]) / "hpo_tables"
-    surrogate = load_surrogate(tables / "yahpo_surrogates")
-    tasks = [lcbench(surrogate, task) for task in LCBENCH_TASKS]
-    return [replace(task, budgets=tuple(args.budgets)) for task in tasks]
+        tasks = [real_task(name, trainings_file(args.results)) for name in OBJECTIVES]
+    else:
+        tables = args.tables or Path(os.environ["HPSEARCH_DATA"]) / "hpo_tables"
+        surrogate = load_surrogate(tables / "yahpo_surrogates")
+        tasks = [lcbench(surrogate, task) for task in LCBENCH_TASKS]
+    return [replace(task, budgets=tuple(args.budgets or task.budgets)) for task in tasks]
 
 
 def trainings_file(results: Path) -> Path:
@@ -235,7 +236,7 @@ def table(args: argparse.Namespace) -> None:
     most = max(sum(key[0] == row for key in results) for row in rows)
     full = [row for row in rows if 2 * sum(key[0] == row for key in results) >= most]
     n_budgets = min(len(record["regret"]) for record in results.values())
-    for place, budget in enumerate(args.budgets[:n_budgets]):
+    for place, budget in enumerate((args.budgets or BUDGETS)[:n_budgets]):
         print_table(f"{budget} full trainings", results, full, place)
         if len(full) < len(rows):
             print_table(f"{budget} full trainings, where every row ran", results, rows, place)
@@ -275,9 +276,7 @@ def main() -> None:
     prints.set_defaults(function=table)
     for sub in (runs, prints):
         sub.add_argument("--results", type=Path, required=True)
-        sub.add_argument(
-            "--budgets", nargs="+", type=int, default=BUDGETS, help="of LCBench, in full trainings"
-        )
+        sub.add_argument("--budgets", nargs="+", type=int, help="full trainings; default: 5 to 50")
     args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     warnings.simplefilter("ignore")
