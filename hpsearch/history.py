@@ -461,6 +461,11 @@ class History:
         return ranked[0] if ranked else None
 
     @property
+    def is_concluded(self) -> bool:
+        """Whether the study has finished, and no trial was asked for or extended since."""
+        return self.final is not None and not self.asked_since_final
+
+    @property
     def seconds(self) -> float:
         """Total wall-clock time of the study's runs."""
         return (self._past + self._latest - self._began) / 1000

@@ -97,7 +97,7 @@ def _find_state(journal: Path, history: History) -> Literal["running", "finished
     with suppress(OSError):
         if find_holder(journal.with_suffix(".lock")):
             return "running"
-    return "finished" if history.final else "stopped"
+    return "finished" if history.is_concluded else "stopped"
 
 
 def list_top_trials(journal: Path, rows: int, *, with_pruned: bool = False) -> TopAnswer:

@@ -61,4 +61,4 @@ def _study_state(journal: Path, history: History) -> str:
             return "paused" if history.is_paused else "running"
     if history.is_paused:
         return "paused: hpsearch unpause, then tune"
-    return "finished" if history.final else "stopped: hpsearch tune continues it"
+    return "finished" if history.is_concluded else "stopped: hpsearch tune continues it"

@@ -83,8 +83,7 @@ def _run_state(follower: StudyFollower) -> RunState:
     with suppress(OSError):
         if find_holder(follower.journal.with_suffix(".lock")):
             return "running"
-    history = follower.history
-    return "finished" if history.final and not history.asked_since_final else "stopped"
+    return "finished" if follower.history.is_concluded else "stopped"
 
 
 def _describe_phase(follower: StudyFollower, state: RunState) -> str:

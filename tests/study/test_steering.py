@@ -154,6 +154,7 @@ def test_an_ended_trial_is_extended_by_the_next_run(copied):
     done = invoke(copied, "extend", "cancer", "0", "--epochs", "20")
     assert "trial 0 is trained on to 20 epochs" in done.stdout
     assert "no process runs cancer: the next hpsearch tune does it" in done.stdout
+    assert "stopped: hpsearch tune" in " ".join(invoke(copied, "studies").stdout.split())
     done = invoke(copied, "extend", "cancer", "trial-1", "--epochs", "30", "--json")
     answer = read_answer("extend", done.stdout)
     assert {"study": "cancer", "trial": 1, "epochs": 30, "is_running": False} == answer
