@@ -1,13 +1,14 @@
 """Does the coordinator keep up? Trials that cost nothing, and 1,000 workers on a simulated clock.
 
     python benchmarks/coordinator.py rate [--sampler random] [--trials 20000] [--epochs 1]
-    python benchmarks/coordinator.py ask [--samplers random,tpe,gp] [--history 10000]
+    python benchmarks/coordinator.py ask [--samplers random,tpe,gp] [--history 10000] [--pruned]
     python benchmarks/coordinator.py batch [--samplers random,tpe,gp] [--history 1000] [--asks 1000]
     python benchmarks/coordinator.py simulate [--workers 1000] [--minutes 5,1,0.25] [--trials 10000]
 
 `rate` runs the real loop with a journal on disk, a real sampler and the uploader's queue over an
 executor that answers at once: finished trials a second and resident memory, window by window.
-`ask` tells a sampler of so many finished trials and times what it proposes then; `batch` asks it
+`ask` tells a sampler of so many finished trials and times what it proposes then, with `--pruned`
+after trials of which a bracket of `halving` would have pruned eight of nine; `batch` asks it
 for many at once. `simulate` gives trials log-normal durations (sigma 0.5), makes 2% of them ten
 times as long and lets 1% of the workers die under theirs; the simulated clock also moves by what
 the coordinator really needs, so a saturated one shows as workers that wait. Each run
@@ -203,23 +204,25 @@ def rate(sampler: str, trials: int, epochs: int) -> dict[str, Any]:
     }
 
 
-def trial_of(number: int, params: Any) -> Trial:
-    """A trial that has ended."""
-    scores = score_of(TrialSpec(number, params, number, 1))
+def trial_of(number: int, params: Any, *, pruned: bool = False) -> Trial:
+    """A trial that has ended; with `pruned`, as the number's one in a bracket of nine would."""
+    scores = list(map(float, score_of(TrialSpec(number, params, number, 1))))
+    n_epochs = (27, 9, 9, 3, 3, 3, 3, 3, 3)[number % 9] if pruned else 1
     return Trial(
         number=number,
         attempt=0,
         params=params,
         seed=number,
-        epochs=1,
+        epochs=27 if pruned else 1,
         asked=0,
-        state="COMPLETE",
-        score=float(scores.mean()),
-        fold_scores=list(map(float, scores)),
+        state="PRUNED" if pruned and n_epochs < 27 else "COMPLETE",
+        score=statistics.fmean(scores),
+        fold_scores=scores,
+        scores=[scores] * n_epochs if pruned else [],
     )
 
 
-def told_sampler(sampler: str, known: int) -> Sampler:
+def told_sampler(sampler: str, known: int, *, pruned: bool = False) -> Sampler:
     """A sampler that knows so many random trials."""
     asked = make_sampler(sampler, SPACE, direction="maximize", seed=0)
     points = make_sampler("random", SPACE, direction="maximize", seed=1)
@@ -227,14 +230,14 @@ def told_sampler(sampler: str, known: int) -> Sampler:
         params = points.ask(number)
         assert params is not None
         points.tell(trial_of(number, params))
-        asked.tell(trial_of(number, params))
+        asked.tell(trial_of(number, params, pruned=pruned))
     return asked
 
 
-def ask(sampler: str, known: int, asks: int = 30) -> dict[str, Any]:
+def ask(sampler: str, known: int, asks: int = 30, *, pruned: bool = False) -> dict[str, Any]:
     """Milliseconds of `ask` and `tell` once a sampler knows so many trials."""
     began = time.perf_counter()
-    asked = told_sampler(sampler, known)
+    asked = told_sampler(sampler, known, pruned=pruned)
     told = time.perf_counter() - began
     asking, telling = [], []
     cpu = time.process_time()
@@ -242,7 +245,7 @@ def ask(sampler: str, known: int, asks: int = 30) -> dict[str, Any]:
         began = time.perf_counter()
         params = asked.ask(number)
         middle = time.perf_counter()
-        asked.tell(trial_of(number, params))
+        asked.tell(trial_of(number, params, pruned=pruned))
         asking.append(1000 * (middle - began))
         telling.append(1000 * (time.perf_counter() - middle))
     return {
@@ -304,6 +307,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=None)
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--history", type=int, default=10_000)
+    parser.add_argument("--pruned", action="store_true", help="`ask` after pruned trials")
     parser.add_argument("--asks", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1000)
     parser.add_argument("--minutes", default="5,1,0.25")
@@ -312,7 +316,7 @@ def main() -> None:
         print(json.dumps(rate(given.sampler, given.trials or 20_000, given.epochs or 1)))
     elif given.what == "ask":
         for name in given.samplers.split(","):
-            print(json.dumps(ask(name, given.history)), flush=True)
+            print(json.dumps(ask(name, given.history, pruned=given.pruned)), flush=True)
     elif given.what == "batch":
         for name in given.samplers.split(","):
             print(json.dumps(batch(name, given.history, given.asks)), flush=True)

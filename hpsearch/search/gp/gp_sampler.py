@@ -49,9 +49,10 @@ class GaussianProcessSampler(BaseSampler):
     more than 16 are pending, each trial maximizes a function drawn from the process instead, so
     that the cost of an ask does not grow with their number. In a conditional space, half of the
     proposals beside an earlier trial are given up for the branch with the fewest trials.
-    Pruned and failed trials are used (see `observations.collect_observations`). No point is tried
-    twice. Trials with numbers outside their ranges, or that are not feasible, inform the model, but
-    are not improved on.
+    Pruned and failed trials are used (see `observations.collect_observations`); if there are pruned
+    ones, the expected improvement is averaged over likely hyperparameters of the kernel (see
+    `kernel_draws`). No point is tried twice. Trials with numbers outside their ranges, or that are
+    not feasible, inform the model, but are not improved on.
 
     A suggestion depends only on the seed, the trial's number and the other trials: a study that
     is stopped and continued with a new sampler equals one that never stopped.

@@ -21,7 +21,7 @@ from .observations import (
     collect_observations,
 )
 from .process_ensemble import ProcessEnsemble
-from .terms import Feasibility, Improvement, Term
+from .terms import AverageImprovement, Feasibility, Improvement, Term
 from .trial_model import (
     MAX_KEPT,
     N_LOCAL,
@@ -33,6 +33,7 @@ from .warp import PlainScores
 
 MIN_OBSERVATIONS = 3  # that a model needs
 _N_GLOBAL = 64  # candidates of a drawn function, from the whole space
+_N_DRAWS = 4  # of the hyperparameters, if trials were trained in part
 _LOG_HALF = -0.7  # above it, a constraint is more likely satisfied than violated
 
 
@@ -117,7 +118,7 @@ class StudyModel:
         likely = np.ones(len(waiting), bool)
         for limit in self.limits:
             likely &= limit.values(rows) > _LOG_HALF
-        outputs = (replace(m, posterior=m.posterior.condition_on_mean(rows)) for m in self.outputs)
+        outputs = (m.believe(rows) for m in self.outputs)
         limits = (replace(x, posterior=x.posterior.condition_on_mean(rows)) for x in self.limits)
         incumbents = np.concatenate([self.incumbents, waiting[likely]])
         return replace(self, outputs=tuple(outputs), limits=tuple(limits), incumbents=incumbents)
@@ -127,8 +128,17 @@ class StudyModel:
         if not len(means):
             return []
         if len(self.outputs) == 1:
-            return [Improvement(self.outputs[0].posterior, float(means.min()))]
+            return [self._improve_score(means)]
         return [improve_front([model.posterior for model in self.outputs], means)]
+
+    def _improve_score(self, means: Array) -> Term:
+        """Return the improvement of the best expected score, averaged over hyperparameters."""
+        model = self.outputs[0]
+        if not model.draws or self.is_informed:
+            return Improvement(model.posterior, float(means.min()))
+        rows = model.features(self.incumbents, self.space.active(self.incumbents))
+        draws = Posterior.stack(model.draws)
+        return AverageImprovement(draws, draws.predict(rows)[0].min(axis=1, keepdims=True))
 
     def _expect(self, points: Array) -> Array:
         """Return the expected values at points, shape (n, n_outputs)."""
@@ -188,7 +198,11 @@ class StudyObservations:
         has_progress = any(o.progress for part in self.outputs for o in part)
         outputs = [
             fit_trial_model(
-                space, part, [points[o.number] for o in part], has_progress=has_progress
+                space,
+                part,
+                [points[o.number] for o in part],
+                has_progress=has_progress,
+                n_draws=_N_DRAWS if has_progress and len(self.outputs) == 1 else 0,
             )
             for part in self.outputs
         ]
