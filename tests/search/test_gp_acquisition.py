@@ -85,7 +85,7 @@ def average_improvement():
     each = [fit_posterior(x, np.arange(2), scores, found) for found in hyperparameters]
     bests = [float(posterior.predict(x)[0].min()) for posterior in each]
     parts = [Improvement(posterior, best) for posterior, best in zip(each, bests, strict=True)]
-    return AverageImprovement(Posterior.stack(each), np.array(bests)[:, None]), parts
+    return AverageImprovement(Posterior.stack(each), np.array(bests)[:, None], parts[0]), parts
 
 
 def test_the_average_improvement_is_the_mean_of_those_of_the_processes():
@@ -110,6 +110,38 @@ def test_the_average_improvement_is_finite_where_none_is_hoped_for():
     values, slopes = average.with_slopes(np.array([[50.0, 50.0]]))
     assert np.all(np.isfinite(values))
     assert np.all(np.isfinite(slopes))
+
+
+def make_averaged_acquisition():
+    space = ModelSpace([ModelParameter(name, FloatDistribution(0, 1)) for name in "xy"])
+    average, _ = average_improvement()
+    return Acquisition(space, Features(space), (average,))
+
+
+def test_candidates_are_preselected_by_the_most_probable_hyperparameters():
+    wanted, (_, parts) = make_averaged_acquisition(), average_improvement()
+    at = np.random.default_rng(5).random((6, 2))
+    assert wanted.simplify()(at) == pytest.approx(parts[0].values(at))
+    assert acquisition()[0].simplify() is None
+
+
+def test_the_averaged_proposal_is_better_than_thousands_of_random_points():
+    wanted, centres = make_averaged_acquisition(), np.random.default_rng(3).random((12, 2))
+    point = maximize_acquisition(wanted, centres, everywhere, np.random.default_rng(0))
+    drawn = np.random.default_rng(1).random((5000, 2))
+    assert wanted(point[None, :])[0] >= wanted(drawn).max() - 1e-6
+
+
+def test_a_point_is_found_where_no_preselected_candidate_is_allowed():
+    wanted, centres = make_averaged_acquisition(), np.random.default_rng(3).random((12, 2))
+    rough = wanted.simplify()
+    limit = np.median(rough(np.random.default_rng(1).random((5000, 2)))) - 1
+
+    def allowed(point):
+        return rough(point[None, :])[0] < limit
+
+    point = maximize_acquisition(wanted, centres, allowed, np.random.default_rng(0))
+    assert allowed(point)
 
 
 def test_the_proposal_is_better_than_thousands_of_random_points():

@@ -77,5 +77,8 @@ def test_a_study_averages_over_draws_if_trials_were_pruned(n_pruned, n_objective
         trials.append(trial)
     points = {t.number: space.encode(t.params) for t in trials}
     options = {"maximize": [False] * n_objectives, "weights": [1.0] * n_objectives}
-    model = observe_study(trials, points, **options).fit(space)
+    seen = observe_study(trials, points, **options)
+    assert [0] * n_objectives == [len(output.draws) for output in seen.fit(space).outputs]
+    model = seen.fit(space, n_draws=4)
     assert [n_draws] * n_objectives == [len(output.draws) for output in model.outputs]
+    assert seen.fit(space) is model

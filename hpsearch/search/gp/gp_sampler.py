@@ -36,6 +36,7 @@ from .trial_model import blas_controller
 
 _N_STARTUP = 12  # Sobol points, if the budget allows
 _MAX_BELIEVED = 16  # running trials that are added with their expected scores
+_N_DRAWS = 4  # of the kernel's hyperparameters, over which the improvement is averaged
 _N_WEIGHTS = 8  # weights of several objectives, reused in turn if more trials run
 _N_INFORMED = 5  # startup points, if an earlier study ranks them well
 
@@ -199,7 +200,8 @@ class GaussianProcessSampler(BaseSampler):
         point, model, n_known = None, None, len(seen) + len(known.pending)
         is_within = any(n not in known.outside for n in known.points)
         if is_within and len(seen) >= MIN_OBSERVATIONS and n_known >= self._informed_start:
-            model = seen.fit(space, self._fit_earlier(space))
+            n_draws = 0 if is_crowd else _N_DRAWS
+            model = seen.fit(space, self._fit_earlier(space), n_draws=n_draws)
         if model is not None and (n_known >= self._start or model.is_informed):
             if is_crowd:
                 point = model.propose_by_sample(allowed, rng, weights)

@@ -33,7 +33,6 @@ from .warp import PlainScores
 
 MIN_OBSERVATIONS = 3  # that a model needs
 _N_GLOBAL = 64  # candidates of a drawn function, from the whole space
-_N_DRAWS = 4  # of the hyperparameters, if trials were trained in part
 _LOG_HALF = -0.7  # above it, a constraint is more likely satisfied than violated
 
 
@@ -134,11 +133,12 @@ class StudyModel:
     def _improve_score(self, means: Array) -> Term:
         """Return the improvement of the best expected score, averaged over hyperparameters."""
         model = self.outputs[0]
+        at_mode = Improvement(model.posterior, float(means.min()))
         if not model.draws or self.is_informed:
-            return Improvement(model.posterior, float(means.min()))
+            return at_mode
         rows = model.features(self.incumbents, self.space.active(self.incumbents))
         draws = Posterior.stack(model.draws)
-        return AverageImprovement(draws, draws.predict(rows)[0].min(axis=1, keepdims=True))
+        return AverageImprovement(draws, draws.predict(rows)[0].min(axis=1, keepdims=True), at_mode)
 
     def _expect(self, points: Array) -> Array:
         """Return the expected values at points, shape (n, n_outputs)."""
@@ -177,23 +177,28 @@ class StudyObservations:
     outputs: Sequence[Sequence[Observation]]  # per model of the objectives
     outside: Collection[int] = ()  # trials that inform the models, but are not improved on
     model: StudyModel | None = None
+    n_draws: int = 0  # of the model's hyperparameters, if they are averaged
 
     def __len__(self) -> int:
         """Return the number of informative trials."""
         return min(map(len, self.outputs))
 
-    def fit(self, space: ModelSpace, earlier: Sequence[Posterior] = ()) -> StudyModel:
+    def fit(
+        self, space: ModelSpace, earlier: Sequence[Posterior] = (), *, n_draws: int = 0
+    ) -> StudyModel:
         """Fit the models of the objectives and the constraints.
 
         Args:
             space: The space of the points.
             earlier: Processes of earlier studies, for one objective.
+            n_draws: Number of draws of the kernel's hyperparameters, over which the improvement of
+                one objective is averaged if trials were trained in part.
         """
-        if self.model is None:
-            self.model = self._fit(space, earlier)
+        if self.model is None or n_draws > self.n_draws:
+            self.model, self.n_draws = self._fit(space, earlier, n_draws), n_draws
         return self.model
 
-    def _fit(self, space: ModelSpace, earlier: Sequence[Posterior]) -> StudyModel:
+    def _fit(self, space: ModelSpace, earlier: Sequence[Posterior], n_draws: int) -> StudyModel:
         points = self.points
         has_progress = any(o.progress for part in self.outputs for o in part)
         outputs = [
@@ -202,7 +207,7 @@ class StudyObservations:
                 part,
                 [points[o.number] for o in part],
                 has_progress=has_progress,
-                n_draws=_N_DRAWS if has_progress and len(self.outputs) == 1 else 0,
+                n_draws=n_draws if has_progress and len(self.outputs) == 1 else 0,
             )
             for part in self.outputs
         ]

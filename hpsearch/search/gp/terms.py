@@ -55,6 +55,7 @@ class AverageImprovement:
 
     posteriors: Posterior  # stacked
     bests: Array  # the value that each improves on, shape (n_processes, 1)
+    at_mode: Improvement  # of the process with the most probable hyperparameters
 
     def values(self, rows: Array) -> Array:
         """See `Term`."""
