@@ -51,6 +51,16 @@ def test_more_trials_narrow_the_draws():
     assert many[:, 0].std() < 0.5 * few[:, 0].std()
 
 
+def test_the_draws_also_differ_in_a_wide_space():
+    x = np.random.default_rng(0).random((20, 60))
+    scores = Scores.from_values(list(np.sin(5 * x[:, 0]) + x[:, 1]), [0.0] * 20)
+    owners = np.arange(60)
+    mode = fit_hyperparameters(x, owners, scores)
+    rng = np.random.default_rng(0)
+    drawn = draw_kernel_hyperparameters(LogPosterior(x, owners, scores), mode, 4, rng)
+    assert 1 < len({found.weights.tobytes() for found in drawn})
+
+
 def test_the_same_seed_draws_the_same():
     assert np.array_equal(draw_packed(8, 4), draw_packed(8, 4))
     assert not np.array_equal(draw_packed(8, 4), draw_packed(8, 4, seed=1))

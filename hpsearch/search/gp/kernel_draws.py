@@ -15,7 +15,8 @@ import numpy as np
 from .axes import Array
 from .model import KernelHyperparameters, LogPosterior
 
-_STEP = 0.6  # of a proposal, in standard deviations
+_STEP = 0.6  # of a proposal along each direction at most, in standard deviations
+_LENGTH = 2.4  # of a proposal, likewise (Roberts, Gelman and Gilks, 1997)
 _MOVES_PER_DRAW = 8
 _DIFFERENCE = 1e-3  # for the curvature at the mode
 
@@ -38,7 +39,8 @@ def draw_kernel_hyperparameters(
         rng: The source of all random draws.
     """
     theta = log_posterior.pack(mode)
-    steps = _STEP * _scale_proposals(log_posterior, theta)
+    steps = _scale_proposals(log_posterior, theta)
+    steps *= min(_STEP, _LENGTH / math.sqrt(len(steps)))
     current, found = log_posterior.value(theta), []
     for _ in range(count):
         for _ in range(_MOVES_PER_DRAW):
