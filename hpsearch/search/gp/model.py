@@ -283,10 +283,7 @@ class LogPosterior:
         h = self.unpack(theta)
         warped = self.scores.warp(h.log_offset)
         factor = self._factorize(h, warped, matern52_values(self.squares @ h.weights))
-        if factor is None:
-            return _IMPOSSIBLE
-        alpha, _ = lapack.dpotrs(factor, warped.targets, lower=1)
-        return self._evaluate(theta, warped, factor, alpha)
+        return _IMPOSSIBLE if factor is None else self._evaluate(theta, warped, factor)[0]
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Return value and gradient at the logarithms `theta`, shape (n_weights + 3,)."""
@@ -296,10 +293,8 @@ class LogPosterior:
         factor = self._factorize(h, warped, kernel)
         if factor is None:
             return _IMPOSSIBLE, np.zeros_like(theta)
-        alpha, _ = lapack.dpotrs(factor, warped.targets, lower=1)
-        value = self._evaluate(theta, warped, factor, alpha)
+        value, alpha, deviation = self._evaluate(theta, warped, factor)
         inverse = _inverse_from_factor(factor)
-        deviation = (theta - self.prior_mean) / self.prior_spread
         # The derivative along the covariance is (K^-1 - alpha alpha') / 2; pairs count twice.
         outer = alpha[self.lower[0]] * alpha[self.lower[1]]
         pairs = np.ascontiguousarray(inverse).reshape(-1)[self.flat] - outer
@@ -333,11 +328,16 @@ class LogPosterior:
         factor, info = lapack.dpotrf(matrix, lower=1, clean=0)
         return None if info != 0 else np.asarray(factor)
 
-    def _evaluate(self, theta: Array, warped: WarpedScores, factor: Array, alpha: Array) -> float:
+    def _evaluate(
+        self, theta: Array, warped: WarpedScores, factor: Array
+    ) -> tuple[float, Array, Array]:
+        """Return the value, the inverse covariance times the targets, and the deviations."""
+        alpha, _ = lapack.dpotrs(factor, warped.targets, lower=1)
         deviation = (theta - self.prior_mean) / self.prior_spread
-        return (
+        value = (
             0.5 * float(warped.targets @ alpha)
             + float(np.log(np.diag(factor)).sum())
             - warped.log_density
             + 0.5 * float(deviation @ deviation)
         )
+        return value, alpha, deviation

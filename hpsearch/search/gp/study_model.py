@@ -134,7 +134,7 @@ class StudyModel:
         """Return the improvement of the best expected score, averaged over hyperparameters."""
         model = self.outputs[0]
         at_mode = Improvement(model.posterior, float(means.min()))
-        if not model.draws or self.is_informed:
+        if not model.draws:
             return at_mode
         rows = model.features(self.incumbents, self.space.active(self.incumbents))
         draws = Posterior.stack(model.draws)
