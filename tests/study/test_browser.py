@@ -40,7 +40,8 @@ def interface(root: Path):
         yield child.stdout.readline().strip()  # it is printed once the server answers
     finally:
         os.killpg(child.pid, signal.SIGINT)
-        said = child.communicate()[1]
+        said = child.stderr.read()  # `communicate` leaves out what readline had read ahead
+        child.communicate()
         assert 128 + signal.SIGINT == child.returncode
         assert "Traceback" not in said
         assert 1 == len(said.splitlines())  # that it starts
