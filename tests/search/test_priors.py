@@ -109,6 +109,38 @@ def test_the_first_trials_follow_the_priors_and_a_resumed_study_repeats_them(kin
     assert [t.params for t in found] == [t.params for t in again]
 
 
-def test_a_prior_that_trials_contradict_has_no_weight():
+@pytest.mark.parametrize("kind", ["gp", "tpe", "random"])
+def test_priors_that_trials_contradict_are_not_followed(kind):
     wrong = replace(SPACE, parameters=(replace(RATE, prior=1e-5), *SPACE.parameters[1:]))
-    assert distance(run("gp", wrong)[16:]) < 0.8
+    found, plain = run(kind, wrong), run(kind, without_priors(SPACE))
+    assert distance(found[3:12]) < distance(plain[3:12]) + 0.1
+    assert distance(found[12:]) < distance(plain[12:]) + 0.1
+    if kind == "random":
+        assert [t.params for t in found[4:]] == [t.params for t in plain[4:]]
+
+
+def test_scores_that_are_worse_where_the_priors_are_denser_contradict_them():
+    model = ModelSpace(make_model_parameters(SearchSpace((RATE,))))
+    points = np.array([[0.75], [0.5], [0.0]])  # the first at the prior
+    assert model.contradicts_priors(points, [3.0, 2.0, 1.0])
+    assert model.contradicts_priors(points, [3.0, 1.0, 2.0])
+    assert not model.contradicts_priors(points, [1.0, 2.0, 3.0])
+    assert not model.contradicts_priors(points, [1.0, 1.0, 1.0])
+    assert not model.contradicts_priors(points[:1], [1.0])
+    assert not model.contradicts_priors(points[:0], [])
+
+
+@pytest.mark.parametrize("state", ["FAILED", "PRUNED"])
+def test_trials_without_a_score_contradict_the_priors_that_they_follow(state):
+    with_prior = SearchSpace((RATE,))
+    samplers = [
+        make_sampler("random", space, direction="maximize", seed=0)
+        for space in (with_prior, without_priors(with_prior))
+    ]
+    for sampler in samplers:
+        for number, (rate, score) in enumerate([(1e-2, None), (1e-5, 0.5)]):
+            trial = make_running_trial(number, {"rate": rate})
+            sampler.tell(trial)
+            sampler.tell(replace(trial, state="COMPLETE" if score else state, score=score))
+    followed, plain = ([sampler.ask(number) for number in range(2, 12)] for sampler in samplers)
+    assert followed == plain

@@ -8,6 +8,6 @@ It imports no other part of this package, so it works in any Optuna study.
 
 from .earlier_processes import EarlierStudy
 from .gp_sampler import GaussianProcessSampler
-from .model_space import ModelParameter
+from .model_space import ModelParameter, ModelSpace
 
-__all__ = ["EarlierStudy", "GaussianProcessSampler", "ModelParameter"]
+__all__ = ["EarlierStudy", "GaussianProcessSampler", "ModelParameter", "ModelSpace"]

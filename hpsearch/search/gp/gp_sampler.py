@@ -66,7 +66,8 @@ class GaussianProcessSampler(BaseSampler):
     violate none, times the probability that the constraints are satisfied.
 
     If parameters have a prior, every other Sobol point follows it, and the expected improvement is
-    multiplied by its density, with less power the more trials there are (PiBO; see `axis_priors`).
+    multiplied by its density, with less power the more trials there are (PiBO; see `axis_priors`);
+    both only while the trials do not contradict the priors.
 
     If a trial's score is a mean over folds, set the user attribute `fold_scores` to its fold scores
     (the same folds in every trial); if its standard error is known otherwise, set `score_sem`. See
@@ -197,6 +198,7 @@ class GaussianProcessSampler(BaseSampler):
             by = np.random.default_rng([self._seed, number % _N_WEIGHTS]) if is_crowd else rng
             weights = by.dirichlet(np.ones(len(maximize))).tolist()
         seen = self._observe(known, maximize, weights)
+        follows_priors = space.has_priors and not seen.contradict_priors(space)
         point, model, n_known = None, None, len(seen) + len(known.pending)
         is_within = any(n not in known.outside for n in known.points)
         if is_within and len(seen) >= MIN_OBSERVATIONS and n_known >= self._informed_start:
@@ -206,10 +208,12 @@ class GaussianProcessSampler(BaseSampler):
             if is_crowd:
                 point = model.propose_by_sample(allowed, rng, weights)
             else:
-                trust = TRUST / (number + 1) if space.has_priors else 0.0
+                trust = TRUST / (number + 1) if follows_priors else 0.0
                 ended = list(known.points.values())
                 point = propose_beyond_repeats(model, ended, known.pending, allowed, rng, trust)
-        return self._startup_point(space, number, allowed, rng) if point is None else point
+        if point is not None:
+            return point
+        return self._startup_point(space, number, allowed, rng, follows_priors=follows_priors)
 
     def _fit_earlier(self, space: ModelSpace) -> list[Posterior]:
         if self._fitted is None or self._fitted[0] is not space:
@@ -286,15 +290,17 @@ class GaussianProcessSampler(BaseSampler):
         number: int,
         allowed: Callable[[Array], bool],
         rng: np.random.Generator,
+        *,
+        follows_priors: bool,
     ) -> Array:
-        """Return the trial's Sobol point, or a random one if that is not allowed.
+        """Return the trial's Sobol point, every other one of the priors if it follows them.
 
-        Every other point follows the priors.
+        If that is not allowed, it is a random point.
         """
         engine = qmc.Sobol(len(space), scramble=True, rng=np.random.default_rng(self._seed))
         if number:
             engine.fast_forward(number)
-        draw = space.draw_from_prior if space.has_priors and number % 2 else space.draw
+        draw = space.draw_from_prior if follows_priors and number % 2 == 0 else space.draw
         point: Array = draw(engine.random(1))[0]
         if allowed(point):
             return point

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from optuna.distributions import BaseDistribution
+from scipy.stats import rankdata
 
 from .axes import Array, Axis, OrderedAxis, UnorderedAxis, make_axis
 from .axis_priors import make_axis_prior
@@ -163,6 +164,16 @@ class ModelSpace:
                 values += np.where(active[:, j], value, 0.0)
                 slopes[:, j] = np.where(active[:, j], slope, 0.0)
         return values, slopes
+
+    def contradicts_priors(self, points: Array, values: Sequence[float]) -> bool:
+        """Whether values are worse, in rank correlation, where the priors are denser.
+
+        Args:
+            points: Coordinates, shape (n_points, n_parameters).
+            values: One for each point; smaller is better.
+        """
+        density = rankdata(self.log_prior(points, self.active(points))[0])
+        return bool(density @ (rankdata(values) - (len(values) + 1) / 2) > 0)
 
     def snap(self, points: Array) -> Array:
         """Return the nearest points whose coordinates all belong to values."""

@@ -68,8 +68,7 @@ class StudyModel:
                 expected values.
             allowed: Whether one point, shape (n_parameters,), may be proposed.
             rng: The source of all random draws.
-            trust: Power of the priors' density, by which the improvement is multiplied; none while
-                the trials contradict the priors.
+            trust: Power of the priors' density, by which the improvement is multiplied.
         """
         believed = self._believe(waiting) if len(waiting) else self
         means = believed._expect(believed.incumbents)
@@ -77,7 +76,6 @@ class StudyModel:
         if not terms:
             return None
         first = self.outputs[0]
-        trust = trust if trust and first.agrees_with_priors() else 0.0
         acquisition = Acquisition(self.space, first.features, terms, trust)
         centres = self._centres(means[: len(self.incumbents)], rng)
         return maximize_acquisition(acquisition, centres, allowed, rng)
@@ -182,6 +180,12 @@ class StudyObservations:
     def __len__(self) -> int:
         """Return the number of informative trials."""
         return min(map(len, self.outputs))
+
+    def contradict_priors(self, space: ModelSpace) -> bool:
+        """Whether the values of the first model contradict the priors of the space."""
+        seen = self.outputs[0]
+        points = np.array([self.points[o.number] for o in seen]).reshape(-1, len(space))
+        return space.contradicts_priors(points, [o.value for o in seen])
 
     def fit(
         self, space: ModelSpace, earlier: Sequence[Posterior] = (), *, n_draws: int = 0

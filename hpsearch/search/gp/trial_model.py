@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-from scipy.stats import spearmanr
 from threadpoolctl import ThreadpoolController
 
 from .acquisition import sample_candidates
@@ -65,11 +64,6 @@ class TrialModel:
         mean, variance = self.posterior.predict(self.features(points, self.space.active(points)))
         spread = np.sqrt(variance)
         return [self.scores.unwarp(mean + d * spread, self.log_offset) for d in deviations]
-
-    def agrees_with_priors(self) -> bool:
-        """Whether the scores are better, in rank correlation, where the priors are denser."""
-        density = self.space.log_prior(self.points, self.space.active(self.points))[0]
-        return bool(spearmanr(density, self.scores.gaps).statistic < 0)
 
     def expected_gain(self, rng: np.random.Generator) -> float:
         """Return the expected difference between the best observed point and the best of all.

@@ -147,10 +147,10 @@ def make_sampler(
         limits=limits,
         earlier=earlier,
     )
+    if kind in ("random", "tpe") and has_priors(space):
+        sampler = PriorSampler(sampler, space, direction=directions[0], seed=seed)
     if space is not whole:
         sampler = BranchAdapter(sampler, whole)
-    if kind in ("random", "tpe") and has_priors(whole):
-        sampler = PriorSampler(sampler, whole, seed=seed)
     return SeededSampler(sampler, points, elsewhere) if points or elsewhere else sampler
 
 
