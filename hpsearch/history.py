@@ -241,7 +241,8 @@ class History:
             case TrialExtended():
                 self._start_extension(event)
             case StudyPaused() | StudyUnpaused():
-                self.is_paused = isinstance(event, StudyPaused)
+                # A search that ended before it received the pause has nothing to pause.
+                self.is_paused = isinstance(event, StudyPaused) and self.end is None
             case PointEnqueued():
                 self.enqueued.append(event)
                 self.end = None

@@ -28,9 +28,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HPSEARCH_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "programs")
 # The libraries' objects live to the end; by default they are all looked at far more often.
 gc.set_threshold(50_000, 20, 20)
-# How long Hypothesis takes for an example is up to the load of the machine, and no fault.
+# How long Hypothesis takes for an example is up to the load of the machine, and no fault. Its
+# examples are the same in every run, so that a change fails by its own faults only.
 settings.register_profile(
-    "loaded", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "loaded",
+    settings(),
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("loaded")
 

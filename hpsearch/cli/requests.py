@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from .completion import complete_studies, complete_trial_numbers
@@ -99,11 +101,24 @@ def stop(study: str, trial: str | None, as_json: bool) -> None:
 
         print_answer(StopAnswer(study=study, trial=number, is_running=is_running))
     elif number is None:
-        print_line(f"{owner} stops when its running trials have finished")
+        print_line(f"{owner} {_describe_stop(journal)}")
     elif is_running:
         print_line(f"trial {number} stops after its current epoch")
     else:
         print_line(f"no process runs {study}: the next hpsearch tune stops trial {number}")
+
+
+def _describe_stop(journal: Path) -> str:
+    """Describe when a process that was asked to stop does so, by the phase of its study."""
+    from ..reporting.study_follower import StudyFollower
+
+    phase = StudyFollower(journal).phase
+    if phase > 3:
+        return "goes on, as only plots, the report and the upload to MLflow are left"
+    if phase > 1:
+        return "stops when the winner is fitted and tested"
+    running = "finalists" if phase else "trials"
+    return f"stops when its running {running} have finished"
 
 
 @main.command()

@@ -268,7 +268,8 @@ class LineDisplay(SilentDisplay):
             case SearchEnded():
                 self._write(f"search finished: {event.reason}")
             case WinnerChosen():
-                text = f"trial {event.trial}, fitted for {event.epochs} epochs"
+                unit = "epoch" if event.epochs == 1 else "epochs"
+                text = f"trial {event.trial}, fitted for {event.epochs} {unit}"
                 if event.is_ensemble:
                     text = f"an ensemble of {describe_members(event.members)}"
                 self._write(f"winner: {text}")

@@ -166,7 +166,7 @@ class Search:
         waiting = len(self.history.enqueued) + len(self.history.extensions)
         if waiting:
             spent = time_is_up(self._limits).reason
-            logger.warning("%d requested trials wait: %s (budget.minutes)", waiting, spent)
+            logger.warning("requested trials that wait: %d, as %s (budget.minutes)", waiting, spent)
 
     # ---- requests of the user ----
 
@@ -180,7 +180,7 @@ class Search:
             match request:
                 case TrialStopRequested() if request.trial in self._submitted:
                     self._stop_trial(request.trial)
-                case StudyPaused():
+                case StudyPaused() if self.history.is_paused:
                     self._pause()
                 case StudyUnpaused():
                     self._unpause()

@@ -32,8 +32,8 @@ def get_choice_weights(p: Categorical) -> tuple[float, ...]:
         weights = p.prior
     elif p.prior is not None:
         weights = [1.0 + n * (i == p.index(p.prior)) for i in range(n)]
-    total = sum(weights)
-    return tuple((1 - UNIFORM_SHARE) * w / total + UNIFORM_SHARE / n for w in weights)
+    shares = [w / max(weights) for w in weights]  # their sum is finite
+    return tuple((1 - UNIFORM_SHARE) * share / sum(shares) + UNIFORM_SHARE / n for share in shares)
 
 
 def find_prior_mode(space: SearchSpace, rng: Random) -> dict[str, Value] | None:
@@ -69,7 +69,7 @@ def _find_mode(p: Parameter, rng: Random) -> Value:
     if isinstance(p, Categorical):
         weights = get_choice_weights(p)
         return p.choices[weights.index(max(weights))]
-    return _value_at(p, _position_of(p, p.prior))
+    return p.prior if p.contains(p.prior) else _value_at(p, _position_of(p, p.prior))
 
 
 def _draw_value(p: Parameter, rng: Random) -> Value:

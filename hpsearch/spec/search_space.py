@@ -177,6 +177,20 @@ class Categorical:
 Parameter = Float | Int | Categorical
 
 
+def format_values(p: Parameter) -> str:
+    """Format the values of a hyperparameter for a message.
+
+    Examples:
+        >>> format_values(Int("units", 8, 64, step=8))
+        'whole numbers from 8 to 64 in steps of 8'
+    """
+    if isinstance(p, Categorical):
+        return f"the choices {', '.join(map(format_value, p.choices))}"
+    kind = "whole numbers from " if isinstance(p, Int) else ""
+    step = "" if p.step in (None, 1) else f" in steps of {p.step:g}"
+    return f"{kind}{p.low:g} to {p.high:g}{step}"
+
+
 def _to_decimal(number: float) -> Decimal:
     return Decimal(repr(number))
 
@@ -207,8 +221,8 @@ def _check_choice_prior(p: Categorical) -> None:
         return
     if len(p.prior) != len(p.choices):
         raise SpecError(
-            f"prior has {len(p.prior)} weights for {len(p.choices)} choices: give one for each, "
-            "or one of the choices"
+            f"the number of weights in prior, {len(p.prior)}, is not that of the choices, "
+            f"{len(p.choices)}: give one for each, or one of the choices"
         )
     if not all(math.isfinite(w) and w >= 0 for w in p.prior) or not any(p.prior):
         raise SpecError(f"prior={list(p.prior)}: weights must be finite, at least 0, and not all 0")
@@ -269,7 +283,8 @@ class SearchSpace:
                 )
                 return f"{p.name} is given, but its condition fails: {', or '.join(whens)}"
             if p.name in params and not live[p.name].contains(params[p.name]):
-                return f"{p.name}={format_value(params[p.name])} is not a value of {live[p.name]}"
+                value, allowed = format_value(params[p.name]), format_values(live[p.name])
+                return f"{p.name}: {value} is not allowed. Allowed: {allowed}."
         unknown = params.keys() - {p.name for p in self.parameters}
         if unknown:
             return f"unknown: {', '.join(sorted(unknown))}"

@@ -88,6 +88,7 @@ def finalize_study(
         record(choice.event(history, selection))
         finale = replace(finale, choice=choice)
     finale.run(meanwhile=gallery.draw_search)
+    _raise_if_stopped(spec, stop_requested)
     gallery.draw_remaining(record)
 
 

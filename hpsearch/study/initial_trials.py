@@ -14,8 +14,9 @@ from typing import Any
 from ..errors import SpecError
 from ..models import FAMILIES, find_family, make_training_defaults
 from ..search.tried_points import PointKey, point_key
+from ..spec.parameter_domains import format_value
 from ..spec.priors import find_prior_mode, has_priors
-from ..spec.search_space import Categorical, Float, Int, Parameter
+from ..spec.search_space import Categorical, Float, Int, Parameter, format_values
 from ..spec.study_spec import StudySpec
 from ..training.losses import LOSSES
 from ..training.optimizers import DEFAULT_OPTIMIZER
@@ -118,15 +119,8 @@ def _wrong_values(spec: StudySpec, declared: Mapping[str, Any]) -> Iterator[tupl
             known = ", ".join(parameters)
             yield name, f"is not a hyperparameter of the search space. Known: {known}."
         elif not any(p.contains(value) for p in parameters[name]):
-            ranges = ", or ".join(map(_format_range, parameters[name]))
-            yield name, f"{value!r} is not allowed. Allowed: {ranges}."
-
-
-def _format_range(p: Parameter) -> str:
-    if isinstance(p, Categorical):
-        return f"the choices {', '.join(map(repr, p.choices))}"
-    step = "" if p.step in (None, 1) else f" in steps of {p.step:g}"
-    return f"{p.low:g} to {p.high:g}{step}"
+            ranges = ", or ".join(map(format_values, parameters[name]))
+            yield name, f"{format_value(value)} is not allowed. Allowed: {ranges}."
 
 
 def _list_portfolio(spec: StudySpec) -> Sequence[Mapping[str, Value]]:

@@ -19,16 +19,28 @@ def find_limit_problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
             yield f"constraints.{index}", explain_unmeasured(spec, limit.name, spec.task)
         elif reason := explain_impossible(limit, spec.limits.values()):
             yield f"constraints.{index}", reason
+    if reason := _explain_unreachable_target(spec):
+        yield "budget.target", reason
     if not spec.limits:
         return
     texts = " and ".join(map(str, spec.limits.values()))
     if spec.budget.until is not None:
-        yield "budget.until", f"does not know how far {texts} holds. Take budget.stagnation"
+        yield "budget.until", f"does not take into account {texts}. Take budget.stagnation"
     if spec.selection.kind == "ensemble":
         yield (
             "selection.kind",
             f"{texts} is measured for single trials, and an ensemble has several: take best",
         )
+
+
+def _explain_unreachable_target(spec: StudySpec) -> str | None:
+    """Explain that no score can end the search; None if one can."""
+    objective, target = spec.objective, spec.budget.target
+    metric = find_metric(objective.metric) if objective else None
+    if objective is None or metric is None or target is None:
+        return None
+    is_minimized = (objective.direction or metric.direction) == "minimize"
+    return explain_impossible(Limit(metric.name, target, is_upper=is_minimized))
 
 
 def explain_impossible(limit: Limit, others: Iterable[Limit] = ()) -> str | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ..history import History
+from ..spec.parameter_domains import format_value
 from ..spec.search_space import Categorical, Float, Parameter
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
@@ -30,8 +31,8 @@ def find_outside(file: StudyFile, history: History) -> list[int]:
     if waiting:
         raise file.make_error(
             "search_space",
-            f"{waiting[0]} was enqueued and lies outside the edited space: let tune train it "
-            "with the earlier space first",
+            f"the enqueued point {_format_point(waiting[0])} lies outside the edited space: let "
+            "tune train it with the earlier space first",
         )
     outside = [t.number for t in history.trials if point_of(file.spec, t.params) is None]
     finished = {t.number for t in history.trials if t.is_finished}
@@ -43,6 +44,10 @@ def find_outside(file: StudyFile, history: History) -> list[int]:
             f"whose sampler gp learns from these trials with warm_start: [{history.name}]",
         )
     return outside
+
+
+def _format_point(params: Mapping[str, Value]) -> str:
+    return " ".join(f"{name}={format_value(value)}" for name, value in params.items())
 
 
 def _require_measured(file: StudyFile, history: History) -> None:

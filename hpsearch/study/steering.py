@@ -172,7 +172,7 @@ def explain_not_extendable(history: History, trial: Trial, epochs: int) -> str |
     """
     if trial.number in history.extensions:
         planned = history.extensions[trial.number].epochs
-        return f"is being trained on to {planned} epochs: extend it when it has ended"
+        return f"goes on to {planned} epochs already: extend it when it has these"
     if not trial.is_finished:
         return "has not ended: extend it when it has"
     if trial.state == "FAILED":

@@ -99,6 +99,14 @@ def test_a_paused_study_is_continued_between_runs(path):
     assert 2 == search(path, executor, trials=2).count("COMPLETE")
 
 
+def test_a_search_that_has_ended_is_not_paused(path):
+    search(path, Rising(), trials=2)
+    pause(path)  # posted just before the end, and received after it
+    history = search(path, Rising(), trials=2)  # it cannot pause
+    assert not history.is_paused
+    assert "trials" == history.end.cause
+
+
 def test_the_time_of_a_pause_is_not_counted():
     def at(seconds, event, **fields):
         return event(time=seconds * 1000, **fields)

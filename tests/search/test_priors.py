@@ -36,6 +36,19 @@ def test_the_mode_has_every_expected_value_and_draws_the_others():
     assert 4 == len(drawn)
 
 
+def test_the_mode_has_the_declared_number_itself():
+    for number in (1e-2, 1e-3, 3e-4):
+        space = SearchSpace((replace(RATE, prior=number),))
+        assert {"rate": number} == find_prior_mode(space, Random(0))
+    between = SearchSpace((Float("share", 0.0, 0.5, step=0.1, prior=0.22),))
+    assert {"share": 0.2} == find_prior_mode(between, Random(0))
+
+
+def test_weights_whose_sum_overflows_are_equal_if_they_are():
+    size = Categorical("size", (16, 32), prior=(1e308, 1e308))
+    assert (0.5, 0.5) == get_choice_weights(size)
+
+
 def test_no_mode_breaks_a_constraint():
     fixed = SearchSpace((RATE,), (parse_constraint("rate < 1e-3"),))
     assert find_prior_mode(fixed, Random(0)) is None

@@ -67,7 +67,7 @@ def test_a_point_that_the_time_limit_keeps_waiting_is_named(path, caplog):
     enqueue(path)
     history = search(path, trials=1, seconds=0.0)
     assert 1 == len(history.enqueued)
-    assert "1 requested trials wait: the time limit of 0 minutes is reached" in caplog.text
+    assert "requested trials that wait: 1, as the time limit of 0 minutes is reached" in caplog.text
 
 
 def test_a_point_of_a_finite_space_is_trained_again_if_the_user_asks(path):

@@ -208,7 +208,9 @@ def test_a_list_of_ranges_is_one_parameter_with_a_range_for_each_condition(tmp_p
     assert ((0.01, 0.1), (1e-4, 1e-2)) == ((sgd.low, sgd.high), (adam.low, adam.high))
     point = {"optimizer": "adam", "units": 1, "rate": 0.5, "learning_rate": 0.001}
     assert space.why_invalid(point) is None
-    assert "learning_rate=0.001 is not a value" in space.why_invalid({**point, "optimizer": "sgd"})
+    assert "learning_rate: 0.001 is not allowed. Allowed: 0.01 to 0.1." == space.why_invalid(
+        {**point, "optimizer": "sgd"}
+    )
 
 
 @pytest.mark.parametrize("when", ["{optimizer: adam, units: 1}", "{momentum: 0}", "{fine: 1}"])

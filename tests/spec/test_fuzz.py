@@ -217,7 +217,12 @@ def written(factory: pytest.TempPathFactory, text: str) -> Path:
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
 @given(st.data())
-@settings(max_examples=17_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=17_000,
+    deadline=None,
+    derandomize=False,  # other examples in each run
+    suppress_health_check=list(HealthCheck),
+)
 def test_ten_minutes_of_damage(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:

@@ -12,10 +12,12 @@ from inline_worker_pool import training_inline
 from long_cases import long_unless
 
 import hpsearch
+from hpsearch.events import Event, WinnerChosen
 from hpsearch.history import load_history
 from hpsearch.study import gallery
 from hpsearch.study.maintenance import doctor
 from hpsearch.study.maintenance.study_folder import find_wrong_folders
+from hpsearch.study.result import StudyStopped
 from hpsearch.study.winner import final_fit, holdout_evaluation
 from hpsearch.tracking import plots
 
@@ -92,6 +94,26 @@ def test_decoration_comes_last_and_classes_of_dollars_and_brackets_are_drawn(end
     page = (folder_of(root) / "plots" / "winner.html").read_text()
     assert "\x1b" not in page
     assert not (folder_of(root) / "fit").exists()
+
+
+def test_a_stop_during_the_final_fit_ends_the_run_when_the_winner_is_tested(tmp_path):
+    chosen = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, WinnerChosen):
+            chosen.append(event)
+
+    with training_inline(with_plots=True), pytest.raises(StudyStopped):
+        hpsearch.tune(
+            *(SPEC, (X, Y)),
+            offline=True,
+            root=tmp_path,
+            listeners=[listen],
+            stop_requested=lambda: bool(chosen),
+        )
+    assert ["winner", "fitted", "reading", "final"] == events(tmp_path)
+    assert 1 == tune(tmp_path).reads
+    assert ["winner", "fitted", "reading", "final", "plots"] == events(tmp_path)
 
 
 def test_a_finished_study_changes_nothing_when_it_is_run_again(copied, caplog):

@@ -87,7 +87,7 @@ def test_a_point_takes_the_default_in_the_range_that_its_condition_chooses():
         check_study(file)
     beyond = "enqueue.0.learning_rate: 7.0 is not allowed. Allowed: 0.01 to 0.1, or 1e-05 to 0.01"
     assert beyond in str(told.value)
-    assert "enqueue.1: learning_rate=0.001 is not a value of" in str(told.value)
+    assert "enqueue.1: learning_rate: 0.001 is not allowed. Allowed: 0.01 to 0.1" in str(told.value)
 
 
 def test_equal_points_are_tried_once_and_their_order_is_kept():
@@ -147,7 +147,7 @@ def test_every_mistake_has_its_line(tmp_path):
     with pytest.raises(SpecError) as caught:
         check_study(load_file(path))
     expected = [
-        ":8: enqueue.0.units: 50 is not allowed. Allowed: 16 to 48",
+        ":8: enqueue.0.units: 50 is not allowed. Allowed: whole numbers from 16 to 48",
         ":9: enqueue.1.width: is not a hyperparameter of the search space",
         ":10: enqueue.2: momentum is given, but its condition fails: optimizer is sgd",
         ":11: enqueue.3.activation: is fixed to 'relu'",

@@ -136,7 +136,11 @@ def test_a_quantity_may_have_several_bounds():
         ({"constraints": ["log_loss <= -1"]}, "no trial is within log_loss <= -1: the best log_l"),
         ({"constraints": ["f1 >= 0.8", "f1 <= 0.7"]}, "within f1 <= 0.7 and f1 >= 0.8"),
         ({"constraints": ["rmse <= 2"], "task": "binary"}, "no parameter 'rmse', and nothing"),
-        ({"budget": {"until": "converged"}}, "budget.until: does not know how far latency_ms"),
+        ({"budget": {"until": "converged"}}, "budget.until: does not take into account latency_ms"),
+        (
+            {"budget": {"target": 2}, "objective": {"metric": "accuracy"}},
+            "budget.target: no trial is within accuracy >= 2: the best accuracy is 1",
+        ),
         ({"selection": {"kind": "ensemble"}}, "latency_ms <= 2 is measured for single trials"),
     ],
 )

@@ -1,5 +1,6 @@
 """`hpsearch enqueue`, `extend` and `stop` on the command line."""
 
+import itertools
 import shutil
 import signal
 import threading
@@ -14,6 +15,7 @@ from answer_check import read_answer
 import hpsearch
 from hpsearch.errors import JournalError, SpecError
 from hpsearch.history import load_history
+from hpsearch.journal import Journal
 from hpsearch.study.steering import explain_not_extendable, find_extensions
 from tests import synthetic
 from tests.study.conftest import SPEC, invoke
@@ -73,8 +75,9 @@ def test_a_point_like_a_trial_keeps_what_is_active_and_its_epochs(copied):
     ("arguments", "message"),
     [
         (["dropuot=0.1"], "dropuot: is not a hyperparameter of the search space. Known: optimizer"),
-        (["units=64"], "units: 64 is not allowed. Allowed: 8 to 32"),
+        (["units=64"], "units: 64 is not allowed. Allowed: whole numbers from 8 to 32"),
         (["units=64", "dropout=2"], "dropout: 2 is not allowed"),
+        (["units=12.5"], "units: 12.5 is not allowed. Allowed: whole numbers from 8 to 32"),
         (["optimizer=adam", "momentum=0.5"], "momentum is given, but its condition fails: opt"),
         (["batch_size=64"], "batch_size: is fixed to 32"),
         (["units"], "write NAME=VALUE"),
@@ -100,6 +103,24 @@ def test_what_is_not_a_point_is_refused_and_nothing_is_enqueued(copied, argument
 )
 def test_what_cannot_be_stopped_is_refused(copied, arguments, message):
     assert message in invoke(copied, "stop", "cancer", *arguments, code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        ("ended", "stops when its running trials have finished"),
+        ("winner", "stops when its running finalists have finished"),
+        ("final", "stops when the winner is fitted and tested"),
+        ("plots", "goes on, as only plots, the report and the upload to MLflow are left"),
+    ],
+)
+def test_when_a_run_stops_depends_on_what_it_does(copied, event, message):
+    journal = copied / "mlruns/studies/cancer/journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    begun = itertools.takewhile(lambda line: f'"event":"{event}"'.encode() not in line[:99], lines)
+    journal.write_bytes(b"".join(begun))
+    with Journal(journal):
+        assert message in invoke(copied, "stop", "cancer").stdout
 
 
 @pytest.mark.parametrize("command", ["stop", "rerun"])
