@@ -6,18 +6,9 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 
 from hpsearch.search.gp.acquisition import Acquisition, maximize_acquisition
 from hpsearch.search.gp.kernel import Features
-from hpsearch.search.gp.model import (
-    KernelHyperparameters,
-    Posterior,
-    fit_hyperparameters,
-    fit_posterior,
-)
+from hpsearch.search.gp.model import fit_hyperparameters, fit_posterior
 from hpsearch.search.gp.model_space import ModelParameter, ModelSpace
-from hpsearch.search.gp.terms import (
-    AverageImprovement,
-    Improvement,
-    log_expected_improvement,
-)
+from hpsearch.search.gp.terms import Improvement, log_expected_improvement
 from hpsearch.search.gp.warp import Scores
 
 SPACE = ModelSpace(
@@ -73,75 +64,6 @@ def test_its_slopes_are_those_of_differences():
 
     assert (at(1e-6, 0) - at(-1e-6, 0)) / 2e-6 == pytest.approx(by_mean, rel=1e-4)
     assert (at(0, 1e-6) - at(0, -1e-6)) / 2e-6 == pytest.approx(by_variance, rel=1e-4)
-
-
-def average_improvement():
-    x = np.random.default_rng(3).random((12, 2))
-    scores = Scores.from_values(list(x[:, 0] + (x[:, 1] - 0.3) ** 2), [0.0] * 12)
-    hyperparameters = [
-        KernelHyperparameters(np.array(weights), 1.0, 1e-3, 0.0)
-        for weights in ((1.0, 4.0), (9.0, 0.1))
-    ]
-    each = [fit_posterior(x, np.arange(2), scores, found) for found in hyperparameters]
-    bests = [float(posterior.predict(x)[0].min()) for posterior in each]
-    parts = [Improvement(posterior, best) for posterior, best in zip(each, bests, strict=True)]
-    return AverageImprovement(Posterior.stack(each), np.array(bests)[:, None], parts[0]), parts
-
-
-def test_the_average_improvement_is_the_mean_of_those_of_the_processes():
-    average, parts = average_improvement()
-    at = np.random.default_rng(4).random((6, 2))
-    expected = np.mean([np.exp(part.values(at)) for part in parts], axis=0)
-    assert np.exp(average.values(at)) == pytest.approx(expected, rel=1e-9)
-
-
-def test_the_slopes_of_the_average_improvement_are_those_of_differences():
-    average, _ = average_improvement()
-    at = np.random.default_rng(4).random((6, 2))
-    values, slopes = average.with_slopes(at)
-    assert values == pytest.approx(average.values(at), rel=1e-9)
-    for j, step in enumerate(1e-6 * np.eye(2)):
-        change = (average.values(at + step) - average.values(at - step)) / 2e-6
-        assert change == pytest.approx(slopes[:, j], rel=1e-4)
-
-
-def test_the_average_improvement_is_finite_where_none_is_hoped_for():
-    average, _ = average_improvement()
-    values, slopes = average.with_slopes(np.array([[50.0, 50.0]]))
-    assert np.all(np.isfinite(values))
-    assert np.all(np.isfinite(slopes))
-
-
-def make_averaged_acquisition():
-    space = ModelSpace([ModelParameter(name, FloatDistribution(0, 1)) for name in "xy"])
-    average, _ = average_improvement()
-    return Acquisition(space, Features(space), (average,))
-
-
-def test_candidates_are_preselected_by_the_most_probable_hyperparameters():
-    wanted, (_, parts) = make_averaged_acquisition(), average_improvement()
-    at = np.random.default_rng(5).random((6, 2))
-    assert wanted.simplify()(at) == pytest.approx(parts[0].values(at))
-    assert acquisition()[0].simplify() is None
-
-
-def test_the_averaged_proposal_is_better_than_thousands_of_random_points():
-    wanted, centres = make_averaged_acquisition(), np.random.default_rng(3).random((12, 2))
-    point = maximize_acquisition(wanted, centres, everywhere, np.random.default_rng(0))
-    drawn = np.random.default_rng(1).random((5000, 2))
-    assert wanted(point[None, :])[0] >= wanted(drawn).max() - 1e-6
-
-
-def test_a_point_is_found_where_no_preselected_candidate_is_allowed():
-    wanted, centres = make_averaged_acquisition(), np.random.default_rng(3).random((12, 2))
-    rough = wanted.simplify()
-    limit = np.median(rough(np.random.default_rng(1).random((5000, 2)))) - 1
-
-    def allowed(point):
-        return rough(point[None, :])[0] < limit
-
-    point = maximize_acquisition(wanted, centres, allowed, np.random.default_rng(0))
-    assert allowed(point)
 
 
 def test_the_proposal_is_better_than_thousands_of_random_points():

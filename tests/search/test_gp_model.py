@@ -6,7 +6,6 @@ import pytest
 from hpsearch.search.gp.model import (
     KernelHyperparameters,
     LogPosterior,
-    Posterior,
     fit_hyperparameters,
     fit_posterior,
 )
@@ -36,14 +35,6 @@ def test_slopes_of_the_fit_are_those_of_differences(has_progress):
     steps = 1e-5 * np.eye(6)
     change = [(posterior(theta + s)[0] - posterior(theta - s)[0]) / 2e-5 for s in steps]
     assert change == pytest.approx(posterior(theta)[1], rel=1e-4, abs=1e-4)
-
-
-def test_the_value_alone_is_that_with_the_slopes():
-    x, y = data()
-    posterior = LogPosterior(x, OWNERS, scores(y), has_progress=True)
-    theta = posterior.prior_mean + 0.5 * np.random.default_rng(2).standard_normal(6)
-    assert posterior.value(theta) == pytest.approx(posterior(theta)[0], rel=1e-12)
-    assert posterior.pack(posterior.unpack(theta)) == pytest.approx(theta)
 
 
 def test_a_parameter_without_effect_gets_the_least_weight():
@@ -106,24 +97,6 @@ def test_slopes_of_predictions_are_those_of_differences():
         above, below = posterior.predict(at + step), posterior.predict(at - step)
         assert (above[0] - below[0]) / 2e-5 == pytest.approx(d_mean[:, j], abs=1e-4)
         assert (above[1] - below[1]) / 2e-5 == pytest.approx(d_variance[:, j], abs=1e-4)
-
-
-@pytest.mark.parametrize("has_progress", [False, True])
-def test_stacked_processes_predict_what_each_does(has_progress):
-    x, y = data()
-    x[:, 2] -= 1
-    each = [
-        fit_posterior(x, OWNERS, scores(y), found, has_progress=has_progress)
-        for found in (
-            KernelHyperparameters(np.array([2.0, 1.0, 0.5]), 1.0, 1e-3, 1.0),
-            KernelHyperparameters(np.array([8.0, 0.1, 1.0]), 2.0, 1e-1, 1.0),
-        )
-    ]
-    at, stacked = data(5, seed=4)[0], Posterior.stack(each)
-    for method in (Posterior.predict, Posterior.predict_with_slopes):
-        first, second = (method(posterior, at) for posterior in each)
-        for together, *alone in zip(method(stacked, at), first, second, strict=True):
-            assert together == pytest.approx(np.array(alone), rel=1e-9, abs=1e-12)
 
 
 def test_believing_a_pending_point_keeps_its_mean_and_takes_its_variance():

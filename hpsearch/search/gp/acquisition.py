@@ -7,7 +7,7 @@ along axes that are fine enough, then by one-parameter moves along all other axe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import minimize
@@ -15,12 +15,11 @@ from scipy.optimize import minimize
 from .axes import Array, ContinuousAxis, OrderedAxis, UnorderedAxis
 from .kernel import Features
 from .model_space import ModelSpace
-from .terms import AverageImprovement, Term
+from .terms import Term
 
 _N_GLOBAL = 384  # candidates from the whole space
 _N_LOCAL = 32  # candidates around each of the best points
 _N_CENTRES = 8  # best points
-_N_PREFERRED = 128  # candidates that a cheaper function selects, if there is one
 _N_STARTS = 5  # candidates that are refined
 _MAX_STEPS = 15  # steps of the gradient search
 _MAX_ROUNDS = 8  # rounds of one-parameter moves
@@ -58,13 +57,6 @@ class Acquisition:
             value, slopes = value + self.trust * expected, slopes + self.trust * rise
         return value, slopes
 
-    def simplify(self) -> Acquisition | None:
-        """Return a cheaper function that ranks points about as this one; None if there is none."""
-        if not any(isinstance(term, AverageImprovement) for term in self.terms):
-            return None
-        terms = [t.at_mode if isinstance(t, AverageImprovement) else t for t in self.terms]
-        return replace(self, terms=terms)
-
 
 def maximize_acquisition(
     acquisition: Acquisition,
@@ -85,7 +77,8 @@ def maximize_acquisition(
     """
     space = acquisition.space
     pool = sample_candidates(space, centres, rng)
-    starts = _select_starts(acquisition, pool, allowed)
+    values = acquisition(pool)
+    starts = list(_best_allowed(pool, values, allowed, _N_STARTS))
     if not starts:
         return None
     climbed = climb_gradients(acquisition, np.array(starts))
@@ -93,19 +86,6 @@ def maximize_acquisition(
     polished = climb_gradients(acquisition, stepped[[np.argmax(scores)]])
     pool = np.concatenate([polished, stepped, np.array(starts)])
     return next(_best_allowed(pool, acquisition(pool), allowed, 1))
-
-
-def _select_starts(
-    acquisition: Acquisition, pool: Array, allowed: Callable[[Array], bool]
-) -> list[Array]:
-    """Return the best allowed points of the pool, among those that a cheaper function prefers."""
-    rough = acquisition.simplify()
-    if rough is not None:
-        preferred = pool[np.argsort(-rough(pool), kind="stable")[:_N_PREFERRED]]
-        starts = list(_best_allowed(preferred, acquisition(preferred), allowed, _N_STARTS))
-        if starts:
-            return starts
-    return list(_best_allowed(pool, acquisition(pool), allowed, _N_STARTS))
 
 
 def sample_candidates(

@@ -71,7 +71,7 @@ def add_earlier_studies(model: TrialModel, earlier: Sequence[Posterior]) -> Tria
     ensemble = weigh_processes(own, earlier, rows[index], values, index)
     if len(ensemble.members) == 1:
         return model
-    return replace(model, posterior=ensemble, mean=ensemble.predict(rows)[0], draws=())
+    return replace(model, posterior=ensemble, mean=ensemble.predict(rows)[0])
 
 
 def _encode(space: ModelSpace, params: Mapping[str, Any]) -> Array | None:

@@ -36,7 +36,6 @@ from .trial_model import blas_controller
 
 _N_STARTUP = 12  # Sobol points, if the budget allows
 _MAX_BELIEVED = 16  # running trials that are added with their expected scores
-_N_DRAWS = 4  # of the kernel's hyperparameters, over which the improvement is averaged
 _N_WEIGHTS = 8  # weights of several objectives, reused in turn if more trials run
 _N_INFORMED = 5  # startup points, if an earlier study ranks them well
 
@@ -50,10 +49,9 @@ class GaussianProcessSampler(BaseSampler):
     more than 16 are pending, each trial maximizes a function drawn from the process instead, so
     that the cost of an ask does not grow with their number. In a conditional space, half of the
     proposals beside an earlier trial are given up for the branch with the fewest trials.
-    Pruned and failed trials are used (see `observations.collect_observations`); if there are pruned
-    ones, the expected improvement is averaged over likely hyperparameters of the kernel (see
-    `kernel_draws`). No point is tried twice. Trials with numbers outside their ranges, or that are
-    not feasible, inform the model, but are not improved on.
+    Pruned and failed trials are used (see `observations.collect_observations`). No point is tried
+    twice. Trials with numbers outside their ranges, or that are not feasible, inform the model, but
+    are not improved on.
 
     A suggestion depends only on the seed, the trial's number and the other trials: a study that
     is stopped and continued with a new sampler equals one that never stopped.
@@ -202,8 +200,7 @@ class GaussianProcessSampler(BaseSampler):
         point, model, n_known = None, None, len(seen) + len(known.pending)
         is_within = any(n not in known.outside for n in known.points)
         if is_within and len(seen) >= MIN_OBSERVATIONS and n_known >= self._informed_start:
-            n_draws = 0 if is_crowd else _N_DRAWS
-            model = seen.fit(space, self._fit_earlier(space), n_draws=n_draws)
+            model = seen.fit(space, self._fit_earlier(space))
         if model is not None and (n_known >= self._start or model.is_informed):
             if is_crowd:
                 point = model.propose_by_sample(allowed, rng, weights)

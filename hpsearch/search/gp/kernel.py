@@ -103,15 +103,9 @@ class Features:
 
 
 def squared_distances(a: Array, b: Array) -> Array:
-    """Compute squared distances of rows of `a` (n, f) and `b` (m, f); (n, m), not negative.
-
-    Each may have the same axes before these.
-    """
-    squares = (
-        np.einsum("...ij,...ij->...i", a, a)[..., :, None]
-        + np.einsum("...ij,...ij->...i", b, b)[..., None, :]
-    )
-    squares -= 2 * (a @ b.swapaxes(-1, -2))
+    """Compute squared distances of rows of `a` (n, f) and `b` (m, f); (n, m), not negative."""
+    squares = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)
+    squares -= 2 * (a @ b.T)
     return np.asarray(np.maximum(squares, 0.0, out=squares))
 
 

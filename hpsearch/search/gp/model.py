@@ -6,8 +6,7 @@ Works on rows of features. Targets should have about mean 0 and variance 1.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import lapack
@@ -15,7 +14,7 @@ from scipy.optimize import minimize
 
 from .axes import Array
 from .kernel import matern52, matern52_values, squared_distances
-from .warp import PlainScores, Scores, WarpedScores
+from .warp import PlainScores, Scores
 
 # Priors over logarithms: (mean, standard deviation). Lengthscales after Hvarfner, Hellsten and
 # Nardi, "Vanilla Bayesian optimization performs great in high dimensions", 2024: they grow with
@@ -30,7 +29,6 @@ _MEAN_VARIANCE = 1.0  # of the unknown constant mean, which is integrated out
 _TREND_VARIANCE = 1.0  # of the mean's unknown slope along the progress of the training, likewise
 _LOG_BOUND = 12.0  # on every logarithm
 _MAX_ITERATIONS = 40
-_IMPOSSIBLE = 1e25  # the value where the covariance has no Cholesky factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +43,21 @@ class KernelHyperparameters:
 
 @dataclass(frozen=True, slots=True)
 class Posterior:
-    """The process given its observations.
-
-    `stack` makes one of several, whose arrays have one more axis before the others, and so have
-    its predictions.
-    """
+    """The process given its observations."""
 
     scale: Array  # factors of the features, shape (n_features,)
     rows: Array  # scaled features of the observations, shape (n, n_features)
     targets: Array  # shape (n,)
     noise: Array  # variances of the observations, shape (n,)
-    signal: Array  # shape ()
-    trend: Array  # deviation of the mean's slope along the last scaled feature; 0: it has none
+    signal: float
+    trend: float  # deviation of the mean's slope along the last scaled feature; 0: it has none
     factor: Array  # lower Cholesky factor, shape (n, n)
     inverse_factor: Array  # its inverse: products with it are faster than solving
     alpha: Array  # inverse covariance times targets, shape (n,)
 
-    @classmethod
-    def stack(cls, processes: Sequence[Posterior]) -> Posterior:
-        """Stack processes with the same number of features and observations."""
-        names = [field.name for field in fields(cls)]
-        return cls(*(np.stack([getattr(p, name) for p in processes]) for name in names))
-
     def predict(self, features: Array) -> tuple[Array, Array]:
         """Return mean and variance of the function, each of shape (m,), at `features` (m, f)."""
-        rows = features * self.scale[..., None, :]
+        rows = features * self.scale
         return self._mean_and_variance(self._covariances(rows), rows)[:2]
 
     def predict_with_slopes(self, features: Array) -> tuple[Array, Array, Array, Array]:
@@ -77,20 +65,19 @@ class Posterior:
 
         Derivatives along the progress of the training lack the trend's.
         """
-        scale, signal = self.scale[..., None, :], self.signal[..., None, None]
-        rows = features * scale
+        rows = features * self.scale
         kernel, slope = matern52(squared_distances(rows, self.rows))
-        slope *= signal
-        cross = signal * kernel + _mean_covariance(rows, self.rows, self.trend)
+        slope *= self.signal
+        cross = self.signal * kernel + _mean_covariance(rows, self.rows, self.trend)
         mean, variance, whitened = self._mean_and_variance(cross, rows)
 
         def along(weights: Array) -> Array:
             """Return the derivative of sum_i weights_i * k(x, x_i) along each feature."""
             c = 2.0 * weights * slope
-            return np.asarray((c.sum(-1)[..., None] * rows - c @ self.rows) * scale)
+            return np.asarray((c.sum(1)[:, None] * rows - c @ self.rows) * self.scale)
 
         solved = whitened @ self.inverse_factor
-        return mean, variance, along(self.alpha[..., None, :]), -2.0 * along(solved)
+        return mean, variance, along(self.alpha[None, :]), -2.0 * along(solved)
 
     def draw(self, features: Array, rng: np.random.Generator) -> Array:
         """Draw one function from the process; return its values (m,) at `features` (m, f)."""
@@ -131,26 +118,23 @@ class Posterior:
     def _covariances(self, rows: Array) -> Array:
         """Return the covariances (m, n) of the function at scaled `rows` with the observations."""
         kernel = matern52_values(squared_distances(rows, self.rows))
-        kernel *= self.signal[..., None, None]
+        kernel *= self.signal
         kernel += _mean_covariance(rows, self.rows, self.trend)
         return kernel
 
     def _mean_and_variance(self, cross: Array, rows: Array) -> tuple[Array, Array, Array]:
         """Return mean, variance (m,), and the inverse factor times `cross` (m, n)."""
-        whitened = cross @ self.inverse_factor.swapaxes(-1, -2)
-        prior = self.signal[..., None] + _MEAN_VARIANCE
-        variance = prior + (self.trend[..., None] * rows[..., -1]) ** 2
-        variance -= np.einsum("...ij,...ij->...i", whitened, whitened)
-        mean = (cross @ self.alpha[..., None])[..., 0]
-        return mean, np.maximum(variance, 1e-10), whitened
+        whitened = cross @ self.inverse_factor.T
+        prior = self.signal + _MEAN_VARIANCE + (self.trend * rows[:, -1]) ** 2
+        variance = prior - np.einsum("ij,ij->i", whitened, whitened)
+        return cross @ self.alpha, np.maximum(variance, 1e-10), whitened
 
 
-def _mean_covariance(a: Array, b: Array, trend: Array) -> Array | float:
+def _mean_covariance(a: Array, b: Array, trend: float) -> Array | float:
     """Compute the covariance of the mean at rows `a` (n, f) and `b` (m, f), shape (n, m)."""
-    if not trend.any():
+    if trend == 0.0:
         return _MEAN_VARIANCE
-    first, second = trend[..., None] * a[..., -1], trend[..., None] * b[..., -1]
-    return np.asarray(_MEAN_VARIANCE + first[..., :, None] * second[..., None, :])
+    return _MEAN_VARIANCE + np.outer(trend * a[:, -1], trend * b[:, -1])
 
 
 def fit_posterior(
@@ -173,13 +157,12 @@ def fit_posterior(
     scale = np.sqrt(found.weights)[owners]
     warped = scores.warp(found.log_offset)
     noise = found.noise + warped.noise
-    trend = np.array(math.sqrt(_TREND_VARIANCE) / float(scale[-1]) if has_progress else 0.0)
-    signal = np.array(found.signal)
-    return _solve_posterior(scale, features * scale, warped.targets, noise, signal, trend)
+    trend = math.sqrt(_TREND_VARIANCE) / float(scale[-1]) if has_progress else 0.0
+    return _solve_posterior(scale, features * scale, warped.targets, noise, found.signal, trend)
 
 
 def _solve_posterior(
-    scale: Array, rows: Array, targets: Array, noise: Array, signal: Array, trend: Array
+    scale: Array, rows: Array, targets: Array, noise: Array, signal: float, trend: float
 ) -> Posterior:
     covariance = signal * matern52_values(squared_distances(rows, rows))
     factor = _cholesky(covariance + _mean_covariance(rows, rows, trend), noise)
@@ -253,7 +236,7 @@ class LogPosterior:
         owned = owners[:, None] == np.arange(self.n_weights)
         self.squares = squares @ owned.astype(float)  # shape (n_pairs, n_weights)
         self.scores = scores
-        trend = np.array(math.sqrt(_TREND_VARIANCE) if has_progress else 0.0)
+        trend = math.sqrt(_TREND_VARIANCE) if has_progress else 0.0
         means = np.broadcast_to(_mean_covariance(features, features, trend), (n, n))
         self.mean_pairs, self.mean_variances = means[self.lower], np.diag(means)
         length = _LENGTH_MEAN + 0.5 * math.log(self.n_weights)
@@ -271,30 +254,26 @@ class LogPosterior:
             log_offset=float(log_offset),
         )
 
-    def pack(self, hyperparameters: KernelHyperparameters) -> Array:
-        """Invert `unpack`."""
-        h = hyperparameters
-        noise = max(h.noise - _NOISE_FLOOR, math.exp(-_LOG_BOUND))
-        theta = [*np.log(h.weights), math.log(h.signal), math.log(noise), h.log_offset]
-        return np.array(theta)
-
-    def value(self, theta: Array) -> float:
-        """Return the value at the logarithms `theta`, shape (n_weights + 3,)."""
-        h = self.unpack(theta)
-        warped = self.scores.warp(h.log_offset)
-        factor = self._factorize(h, warped, matern52_values(self.squares @ h.weights))
-        return _IMPOSSIBLE if factor is None else self._evaluate(theta, warped, factor)[0]
-
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Return value and gradient at the logarithms `theta`, shape (n_weights + 3,)."""
-        h = self.unpack(theta)
+        h, n = self.unpack(theta), len(self.scores.gaps)
         warped = self.scores.warp(h.log_offset)
         kernel, slope = matern52(self.squares @ h.weights)
-        factor = self._factorize(h, warped, kernel)
-        if factor is None:
-            return _IMPOSSIBLE, np.zeros_like(theta)
-        value, alpha, deviation = self._evaluate(theta, warped, factor)
+        matrix = np.zeros((n, n))
+        matrix.reshape(-1)[self.flat] = h.signal * kernel + self.mean_pairs
+        matrix[np.diag_indices(n)] = h.signal + self.mean_variances + h.noise + warped.noise
+        factor, info = lapack.dpotrf(matrix, lower=1, clean=0)
+        if info != 0:
+            return 1e25, np.zeros_like(theta)
+        alpha, _ = lapack.dpotrs(factor, warped.targets, lower=1)
         inverse = _inverse_from_factor(factor)
+        deviation = (theta - self.prior_mean) / self.prior_spread
+        value = (
+            0.5 * float(warped.targets @ alpha)
+            + float(np.log(np.diag(factor)).sum())
+            - warped.log_density
+            + 0.5 * float(deviation @ deviation)
+        )
         # The derivative along the covariance is (K^-1 - alpha alpha') / 2; pairs count twice.
         outer = alpha[self.lower[0]] * alpha[self.lower[1]]
         pairs = np.ascontiguousarray(inverse).reshape(-1)[self.flat] - outer
@@ -310,34 +289,3 @@ class LogPosterior:
             - warped.d_log_density
         )
         return value, gradient + deviation / self.prior_spread
-
-    def _factorize(
-        self, h: KernelHyperparameters, warped: WarpedScores, kernel: Array
-    ) -> Array | None:
-        """Compute the lower Cholesky factor of the covariance; None if it has none.
-
-        Args:
-            h: The hyperparameters.
-            warped: The scores, warped with their offset.
-            kernel: Of the pairs, shape (n_pairs,).
-        """
-        n = len(self.scores.gaps)
-        matrix = np.zeros((n, n))
-        matrix.reshape(-1)[self.flat] = h.signal * kernel + self.mean_pairs
-        matrix[np.diag_indices(n)] = h.signal + self.mean_variances + h.noise + warped.noise
-        factor, info = lapack.dpotrf(matrix, lower=1, clean=0)
-        return None if info != 0 else np.asarray(factor)
-
-    def _evaluate(
-        self, theta: Array, warped: WarpedScores, factor: Array
-    ) -> tuple[float, Array, Array]:
-        """Return the value, the inverse covariance times the targets, and the deviations."""
-        alpha, _ = lapack.dpotrs(factor, warped.targets, lower=1)
-        deviation = (theta - self.prior_mean) / self.prior_spread
-        value = (
-            0.5 * float(warped.targets @ alpha)
-            + float(np.log(np.diag(factor)).sum())
-            - warped.log_density
-            + 0.5 * float(deviation @ deviation)
-        )
-        return value, alpha, deviation

@@ -21,7 +21,7 @@ from .observations import (
     collect_observations,
 )
 from .process_ensemble import ProcessEnsemble
-from .terms import AverageImprovement, Feasibility, Improvement, Term
+from .terms import Feasibility, Improvement, Term
 from .trial_model import (
     MAX_KEPT,
     N_LOCAL,
@@ -115,7 +115,7 @@ class StudyModel:
         likely = np.ones(len(waiting), bool)
         for limit in self.limits:
             likely &= limit.values(rows) > _LOG_HALF
-        outputs = (m.believe(rows) for m in self.outputs)
+        outputs = (replace(m, posterior=m.posterior.condition_on_mean(rows)) for m in self.outputs)
         limits = (replace(x, posterior=x.posterior.condition_on_mean(rows)) for x in self.limits)
         incumbents = np.concatenate([self.incumbents, waiting[likely]])
         return replace(self, outputs=tuple(outputs), limits=tuple(limits), incumbents=incumbents)
@@ -125,18 +125,8 @@ class StudyModel:
         if not len(means):
             return []
         if len(self.outputs) == 1:
-            return [self._improve_score(means)]
+            return [Improvement(self.outputs[0].posterior, float(means.min()))]
         return [improve_front([model.posterior for model in self.outputs], means)]
-
-    def _improve_score(self, means: Array) -> Term:
-        """Return the improvement of the best expected score, averaged over hyperparameters."""
-        model = self.outputs[0]
-        at_mode = Improvement(model.posterior, float(means.min()))
-        if not model.draws:
-            return at_mode
-        rows = model.features(self.incumbents, self.space.active(self.incumbents))
-        draws = Posterior.stack(model.draws)
-        return AverageImprovement(draws, draws.predict(rows)[0].min(axis=1, keepdims=True), at_mode)
 
     def _expect(self, points: Array) -> Array:
         """Return the expected values at points, shape (n, n_outputs)."""
@@ -175,7 +165,6 @@ class StudyObservations:
     outputs: Sequence[Sequence[Observation]]  # per model of the objectives
     outside: Collection[int] = ()  # trials that inform the models, but are not improved on
     model: StudyModel | None = None
-    n_draws: int = 0  # of the model's hyperparameters, if they are averaged
 
     def __len__(self) -> int:
         """Return the number of informative trials."""
@@ -187,31 +176,23 @@ class StudyObservations:
         points = np.array([self.points[o.number] for o in seen]).reshape(-1, len(space))
         return space.contradicts_priors(points, [o.value for o in seen])
 
-    def fit(
-        self, space: ModelSpace, earlier: Sequence[Posterior] = (), *, n_draws: int = 0
-    ) -> StudyModel:
+    def fit(self, space: ModelSpace, earlier: Sequence[Posterior] = ()) -> StudyModel:
         """Fit the models of the objectives and the constraints.
 
         Args:
             space: The space of the points.
             earlier: Processes of earlier studies, for one objective.
-            n_draws: Number of draws of the kernel's hyperparameters, over which the improvement of
-                one objective is averaged if trials were trained in part.
         """
-        if self.model is None or n_draws > self.n_draws:
-            self.model, self.n_draws = self._fit(space, earlier, n_draws), n_draws
+        if self.model is None:
+            self.model = self._fit(space, earlier)
         return self.model
 
-    def _fit(self, space: ModelSpace, earlier: Sequence[Posterior], n_draws: int) -> StudyModel:
+    def _fit(self, space: ModelSpace, earlier: Sequence[Posterior]) -> StudyModel:
         points = self.points
         has_progress = any(o.progress for part in self.outputs for o in part)
         outputs = [
             fit_trial_model(
-                space,
-                part,
-                [points[o.number] for o in part],
-                has_progress=has_progress,
-                n_draws=n_draws if has_progress and len(self.outputs) == 1 else 0,
+                space, part, [points[o.number] for o in part], has_progress=has_progress
             )
             for part in self.outputs
         ]

@@ -50,37 +50,6 @@ class Improvement:
 
 
 @dataclass(frozen=True, slots=True)
-class AverageImprovement:
-    """The logarithm of the mean of several processes' expected improvements."""
-
-    posteriors: Posterior  # stacked
-    bests: Array  # the value that each improves on, shape (n_processes, 1)
-    at_mode: Improvement  # of the process with the most probable hyperparameters
-
-    def values(self, rows: Array) -> Array:
-        """See `Term`."""
-        mean, variance = self.posteriors.predict(rows)
-        return _average_logarithms(log_expected_improvement(mean, variance, self.bests)[0])[0]
-
-    def with_slopes(self, rows: Array) -> tuple[Array, Array]:
-        """See `Term`."""
-        mean, variance, d_mean, d_variance = self.posteriors.predict_with_slopes(rows)
-        logs, by_mean, by_variance = log_expected_improvement(mean, variance, self.bests)
-        value, shares = _average_logarithms(logs)
-        slopes = (shares * by_mean)[..., None] * d_mean
-        slopes += (shares * by_variance)[..., None] * d_variance
-        return value, slopes.sum(axis=0)
-
-
-def _average_logarithms(logs: Array) -> tuple[Array, Array]:
-    """Return the logarithm of the mean over the first axis, and the share of each part in it."""
-    top = logs.max(axis=0)
-    parts = np.exp(logs - top)
-    total = parts.sum(axis=0)
-    return np.asarray(top + np.log(total / len(logs))), parts / total
-
-
-@dataclass(frozen=True, slots=True)
 class Feasibility:
     """The logarithm of the probability that a constraint's value is at most `threshold`.
 
@@ -109,7 +78,7 @@ class Feasibility:
 
 
 def log_expected_improvement(
-    mean: Array, variance: Array, best: float | Array
+    mean: Array, variance: Array, best: float
 ) -> tuple[Array, Array, Array]:
     """Return the logarithm of the expected improvement below `best`, and its derivatives.
 

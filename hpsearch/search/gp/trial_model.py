@@ -9,7 +9,7 @@ hyperparameters on large datasets", 2017). Predictions are for the training's en
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -18,8 +18,7 @@ from threadpoolctl import ThreadpoolController
 from .acquisition import sample_candidates
 from .axes import Array
 from .kernel import Features
-from .kernel_draws import draw_kernel_hyperparameters
-from .model import LogPosterior, Posterior, fit_hyperparameters, fit_posterior
+from .model import fit_hyperparameters, fit_posterior
 from .model_space import ModelSpace
 from .observations import Observation
 from .process_ensemble import Process
@@ -44,12 +43,6 @@ class TrialModel:
     mean: Array  # of the process at the points, at the end of the training, shape (n,)
     scores: Scores  # of the observations
     log_offset: float  # of their warp
-    draws: tuple[Posterior, ...] = ()  # processes with other likely hyperparameters
-
-    def believe(self, rows: Array) -> TrialModel:
-        """Add running trials, features of shape (m, n_features), with their expected values."""
-        draws = tuple(drawn.condition_on_mean(rows) for drawn in self.draws)
-        return replace(self, posterior=self.posterior.condition_on_mean(rows), draws=draws)
 
     def predict_scores(self, points: Array, deviations: Sequence[float]) -> list[Array]:
         """Predict scores at `points` (m, n_parameters); smaller is better.
@@ -102,7 +95,6 @@ def fit_trial_model(
     points: Sequence[Array],
     *,
     has_progress: bool | None = None,
-    n_draws: int = 0,
 ) -> TrialModel:
     """Fit the model of ended trials.
 
@@ -112,7 +104,6 @@ def fit_trial_model(
         points: The coordinates of each of them, shape (n_parameters,).
         has_progress: Whether there is a feature for the progress of the training; None: if the
             observations differ in it.
-        n_draws: Number of processes with other likely hyperparameters.
     """
     chosen = select_observations(seen, MAX_KEPT)
     kept, coordinates = [seen[i] for i in chosen], np.array([points[i] for i in chosen])
@@ -128,20 +119,7 @@ def fit_trial_model(
     )
     posterior = fit_posterior(rows, features.owners, scores, found, has_progress=has_progress)
     mean = posterior.predict(features(coordinates, active))[0]
-    draws = []
-    if n_draws:
-        density = LogPosterior(
-            rows[part], features.owners, scores.subset(part), has_progress=has_progress
-        )
-        draws = [
-            fit_posterior(rows, features.owners, scores, drawn, has_progress=has_progress)
-            for drawn in draw_kernel_hyperparameters(
-                density, found, n_draws, np.random.default_rng(len(seen))
-            )
-        ]
-    return TrialModel(
-        space, features, kept, coordinates, posterior, mean, scores, found.log_offset, tuple(draws)
-    )
+    return TrialModel(space, features, kept, coordinates, posterior, mean, scores, found.log_offset)
 
 
 def select_observations(seen: Sequence[Observation], limit: int) -> list[int]:
