@@ -1,6 +1,7 @@
 """Pairs of sampler and pruner at an equal budget of epochs, on LCBench's curves or real trainings.
 
     python benchmarks/pruners.py run --results FILE   # append what is missing
+    python benchmarks/pruners.py run --tasks other --results FILE  # 26 data sets that chose nothing
     python benchmarks/pruners.py run --tasks real --results FILE   # trains; see `real_tasks.py`
     python benchmarks/pruners.py table --results FILE # print the tables
     make curve-rivals                                 # the rows that need packages of their own
@@ -29,7 +30,14 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from pruner_rivals import Meter, keras_tuner_default, one_epoch, optuna_search
 from sampler_report import average_ranks, standard_error
-from sampler_tasks import BUDGETS, LCBENCH_TASKS, Task, lcbench, load_surrogate
+from sampler_tasks import (
+    BUDGETS,
+    LCBENCH_TASKS,
+    OTHER_LCBENCH_TASKS,
+    Task,
+    lcbench,
+    load_surrogate,
+)
 from simulated_study import SimulatedStudy
 
 from hpsearch.search.pruners import DEFAULT
@@ -192,7 +200,7 @@ def list_rows() -> list[str]:
 
 
 def make_tasks(args: argparse.Namespace) -> list[Task]:
-    """LCBench's surrogates, or the real sets."""
+    """Data sets of LCBench's surrogates, or the real sets."""
     if args.tasks == "real":
         from real_tasks import OBJECTIVES, real_task  # seconds, for Keras
 
@@ -200,7 +208,9 @@ def make_tasks(args: argparse.Namespace) -> list[Task]:
     else:
         tables = args.tables or Path(os.environ["HPSEARCH_DATA"]) / "hpo_tables"
         surrogate = load_surrogate(tables / "yahpo_surrogates")
-        tasks = [lcbench(surrogate, task) for task in LCBENCH_TASKS]
+        is_other = args.tasks == "other"
+        names = OTHER_LCBENCH_TASKS if is_other else LCBENCH_TASKS
+        tasks = [lcbench(surrogate, name, at_best_epoch=is_other) for name in names]
     return [replace(task, budgets=tuple(args.budgets or task.budgets)) for task in tasks]
 
 
@@ -267,7 +277,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
     runs = commands.add_parser("run", help="measure what the results file lacks")
-    runs.add_argument("--tasks", choices=("lcbench", "real"), default="lcbench")
+    runs.add_argument("--tasks", choices=("lcbench", "other", "real"), default="lcbench")
     runs.add_argument("--tables", type=Path, help="default: $HPSEARCH_DATA/hpo_tables")
     runs.add_argument("--rows", nargs="+", metavar="PAIR", help="default: all")
     runs.add_argument("--seeds", type=int, default=20)
