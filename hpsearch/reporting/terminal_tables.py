@@ -44,8 +44,9 @@ def top_table(journal: Path, rows: int = 10, *, with_pruned: bool = False) -> Ta
     """
     history = load_history(journal, without=CURVES)
     ranked = rank_front_first(history)
+    listed = merge_pruned(history, ranked) if with_pruned else ranked
     table = make_table(
-        title=_format_title(history), caption=_format_caption(history, len(ranked), rows)
+        title=_format_title(history), caption=_format_caption(history, len(listed), rows)
     )
     others = [name for name, _ in history.objectives[1:]]
     revised = ["revision"] if history.changes else []
@@ -55,8 +56,7 @@ def top_table(journal: Path, rows: int = 10, *, with_pruned: bool = False) -> Ta
     chosen = history.winning_trial() if history.winner else None
     front = {trial.number for trial in history.pareto_front()}
     ranks = {id(trial): rank for rank, trial in enumerate(ranked, start=1)}
-    shown = merge_pruned(history, ranked) if with_pruned else ranked
-    for trial in shown[:rows]:
+    for trial in listed[:rows]:
         mark = " ★" if trial is chosen else ""
         mark = " ◆" + mark if trial.number in front else mark
         rank = ranks.get(id(trial))
@@ -207,10 +207,10 @@ def _format_title(history: History) -> str:
     return f"{history.name}  {history.metric} {arrow}"
 
 
-def _format_caption(history: History, ranked: int, rows: int) -> str:
+def _format_caption(history: History, listed: int, rows: int) -> str:
     states = [trial.state for trial in history.trials]
     counts = [f"{states.count(s)} {s.lower()}" for s in STYLES if s in states]
-    shown = f"best {min(rows, ranked)} of " if ranked > rows else ""
+    shown = f"best {rows} of " if listed > rows else ""
     mark = "; ★ the winner" if history.winner else ""
     if history.winner is not None and history.winner.is_ensemble:
         mark = f"; ★ the best trial of the winner, {describe_members(history.winner.members)}"

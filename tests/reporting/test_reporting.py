@@ -38,6 +38,13 @@ def test_top_shows_the_best_trials_best_first(journal: Path) -> None:
     assert "best 5 of 18 complete, 3 pruned, 3 failed" in shown
 
 
+def test_top_with_pruned_trials_says_how_many_are_left_out(journal: Path) -> None:
+    all_but_one = text(terminal_tables.top_table(journal, 20, with_pruned=True))
+    assert "best 20 of 18 complete, 3 pruned, 3 failed" in all_but_one
+    every = text(terminal_tables.top_table(journal, 21, with_pruned=True))
+    assert "best" not in every
+
+
 def test_top_of_two_thousand_trials_works(tmp_path: Path) -> None:
     records = synthetic.study(2000, folds=2, epochs=2)
     shown = text(terminal_tables.top_table(synthetic.write(tmp_path / "journal.jsonl", records)))
