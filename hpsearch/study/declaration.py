@@ -19,6 +19,7 @@ from ..plugins import find_plugin
 from ..search.pruners import PRUNERS, find_pruner
 from ..search.samplers import SAMPLERS
 from ..search.samplers import sampler_packages as packages_of_sampler
+from ..spec.parameter_domains import format_value
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
 from ..training import batching, losses, optimizers, schedules
@@ -201,7 +202,7 @@ def _changed_values(
         if is_free or was == value or not is_news:
             continue
         is_default = key in here and not is_declared
-        yield Change(key, repr(was), repr(value), is_default)
+        yield Change(key, _format_value(was), _format_value(value), is_default)
 
 
 def _flatten_pruner(defaults: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -211,6 +212,13 @@ def _flatten_pruner(defaults: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _is_within(key: str, section: str) -> bool:
     return key == section or key.startswith(f"{section}.")
+
+
+def _format_value(value: Any) -> str:
+    """Format a value of a study file, as YAML has it."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(format_value, value))}]"
+    return "not given" if value is None else format_value(value)
 
 
 def _changed_defaults(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Iterator[Change]:

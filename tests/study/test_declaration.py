@@ -153,12 +153,20 @@ def test_a_declared_option_of_the_pruner_is_compared_with_its_default(folder: Pa
     assert [] == differences(journalled(file_of(folder, pruner=usual)), file_of(folder))
 
 
+def test_changes_of_the_space_are_told_in_the_words_of_the_file(folder: Path) -> None:
+    before = journalled(file_of(folder))
+    space = {"nesterov": {"type": "categorical", "choices": [True, False], "prior": True}}
+    found = differences(before, file_of(folder, search_space=space))
+    assert "search_space.nesterov.choices: not given then, [true, false] now" in found
+    assert "search_space.nesterov.prior: not given then, true now" in found
+
+
 def test_a_key_that_is_newer_than_the_journal_counts_if_it_is_declared(folder: Path) -> None:
     before = journalled(file_of(folder))
     del before["resolved"]["training"]["population"]
     assert [] == differences(before, file_of(folder))
     [found] = differences(before, file_of(folder, training={"population": 2}))
-    assert "training.population: None then, 2 now" == found
+    assert "training.population: not given then, 2 now" == found
 
 
 @pytest.mark.parametrize(
