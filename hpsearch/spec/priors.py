@@ -69,7 +69,7 @@ def _find_mode(p: Parameter, rng: Random) -> Value:
     if isinstance(p, Categorical):
         weights = get_choice_weights(p)
         return p.choices[weights.index(max(weights))]
-    return p.prior if p.contains(p.prior) else _value_at(p, _position_of(p, p.prior))
+    return float(p.prior) if p.step is None else _value_at(p, _position_of(p, p.prior))
 
 
 def _draw_value(p: Parameter, rng: Random) -> Value:
