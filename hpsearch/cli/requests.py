@@ -112,7 +112,7 @@ def _describe_stop(journal: Path) -> str:
     """Describe when a process that was asked to stop does so, by the phase of its study."""
     from ..reporting.study_follower import StudyFollower
 
-    phase = StudyFollower(journal).phase
+    phase = StudyFollower(journal).phase  # an index of `study_follower.PHASES`
     if phase > 3:
         return "goes on, as only plots, the report and the upload to MLflow are left"
     if phase > 1:

@@ -32,8 +32,10 @@ def get_choice_weights(p: Categorical) -> tuple[float, ...]:
         weights = p.prior
     elif p.prior is not None:
         weights = [1.0 + n * (i == p.index(p.prior)) for i in range(n)]
-    shares = [w / max(weights) for w in weights]  # their sum is finite
-    return tuple((1 - UNIFORM_SHARE) * share / sum(shares) + UNIFORM_SHARE / n for share in shares)
+    largest = max(weights)
+    shares = [w / largest for w in weights]  # their sum is finite
+    total = sum(shares)
+    return tuple((1 - UNIFORM_SHARE) * share / total + UNIFORM_SHARE / n for share in shares)
 
 
 def find_prior_mode(space: SearchSpace, rng: Random) -> dict[str, Value] | None:
